@@ -1,0 +1,57 @@
+# Two commands matter: `make run` and `make test`. `make help` lists the others.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check
+
+.DEFAULT_GOAL := help
+.PHONY: help run test lint bench vendor lock browser clean
+
+help: ## list the commands
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
+
+$(VENV)/.made:
+	@$(PYTHON) -m venv $(VENV) || { echo "Python's venv module is missing: on Debian, apt install python3-venv" >&2; exit 1; }
+	@touch $@
+
+$(VENV)/.run: deploy/requirements.txt pyproject.toml | $(VENV)/.made
+	@echo "Installing the portal's dependencies into $(VENV) ..."
+	@$(PIP) --require-hashes -r deploy/requirements.txt
+	@$(PIP) --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(VENV)/.test: deploy/requirements-test.txt $(VENV)/.run
+	@echo "Installing the test tools into $(VENV) ..."
+	@$(PIP) --require-hashes -r deploy/requirements-test.txt
+	@touch $@
+
+$(VENV)/.bench: deploy/requirements-bench.txt $(VENV)/.test
+	@echo "Installing the benchmark's peers into $(VENV) ..."
+	@$(PIP) --require-hashes -r deploy/requirements-bench.txt
+	@touch $@
+
+run: $(VENV)/.run ## start the portal at http://127.0.0.1:8000 (Ctrl-C ends it)
+	@exec $(BIN)/portal run
+
+test: $(VENV)/.test ## run every test
+	@.ci/prepare
+	@$(BIN)/python -m pytest $(ARGS)
+
+lint: $(VENV)/.test ## check style and types
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+bench: $(VENV)/.bench ## measure against peers, side by side; writes bench/results.json
+	@$(BIN)/python -m bench
+
+vendor: ## fetch the files of static/vendor anew (needs npm)
+	@$(PYTHON) deploy/vendor.py
+
+lock: ## write the lock files of deploy/ anew (needs uv)
+	uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-header -o deploy/requirements.txt pyproject.toml deploy/build.in
+	uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-header -c deploy/requirements.txt --extra test -o deploy/requirements-test.txt pyproject.toml
+	uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-header -c deploy/requirements-test.txt --extra bench -o deploy/requirements-bench.txt pyproject.toml
+
+clean: ## remove the virtual environment and caches (never instance/)
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis

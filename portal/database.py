@@ -1,0 +1,107 @@
+"""The rules of the two engines, SQLite and PostgreSQL, and the column types that both share.
+
+SQLite: WAL, `synchronous=FULL` (an acceptance must survive a power cut: NORMAL syncs no commit),
+foreign keys, `secure_delete`, a busy timeout of 10 s, files 0600. The driver's own BEGIN is off; a
+connection begins IMMEDIATE where it is going to write (`writing(engine)`), since a read that turns into a
+write fails at once with a busy snapshot, whatever the timeout.
+"""
+
+from __future__ import annotations
+
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import DateTime, Dialect, MetaData, event
+from sqlalchemy.engine import Connection, Engine
+from sqlalchemy.types import TypeDecorator
+
+BUSY_TIMEOUT_SECONDS = 10
+NAMING_CONVENTION = {
+    "ix": "ix_%(column_0_label)s",
+    "uq": "uq_%(table_name)s_%(column_0_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
+    "pk": "pk_%(table_name)s",
+}
+metadata = MetaData(naming_convention=NAMING_CONVENTION)
+_BEGIN = "portal_begin"
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """An aware moment in UTC: `timestamptz` on PostgreSQL, sortable text on SQLite. Naive values are refused."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError("a moment without a time zone cannot be stored")
+        moment = value.astimezone(UTC)
+        return moment.replace(tzinfo=None) if dialect.name == "sqlite" else moment
+
+    def process_result_value(self, value: datetime | None, _dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+def engine_options(database_url: str) -> dict[str, Any]:
+    """Arguments for `create_engine` that fit the database."""
+    if database_url.startswith("sqlite"):
+        return {"connect_args": {"timeout": BUSY_TIMEOUT_SECONDS, "isolation_level": None}}
+    return {"pool_pre_ping": True, "pool_size": 10, "max_overflow": 10}
+
+
+def configure(engine: Engine) -> None:
+    """Put the rules of this module on every connection of `engine`."""
+    if engine.dialect.name == "sqlite":
+        event.listen(engine, "connect", _prepare_sqlite)
+        event.listen(engine, "begin", _begin_sqlite)
+
+
+def writing(engine: Engine) -> Engine:
+    """The same engine and pool, whose transactions take SQLite's write lock when they begin."""
+    return engine.execution_options(**{_BEGIN: "IMMEDIATE"})
+
+
+WRITING_OPTIONS = {_BEGIN: "IMMEDIATE"}  # the same, for `session.connection(execution_options=…)`
+
+
+def synchronous_level(connection: Connection) -> str:
+    """What the database promises on commit: SQLite's `synchronous` number or PostgreSQL's `synchronous_commit`."""
+    statement = "PRAGMA synchronous" if connection.dialect.name == "sqlite" else "SHOW synchronous_commit"
+    return str(connection.exec_driver_sql(statement).scalar())
+
+
+def sqlite_path(engine: Engine) -> Path | None:
+    """The database's file, or None where it is not SQLite."""
+    name = engine.url.database
+    return Path(name) if engine.dialect.name == "sqlite" and name else None
+
+
+def _prepare_sqlite(connection: Any, _record: object) -> None:
+    cursor = connection.cursor()
+    cursor.execute("PRAGMA journal_mode=WAL")
+    cursor.execute("PRAGMA synchronous=FULL")
+    cursor.execute("PRAGMA foreign_keys=ON")
+    cursor.execute("PRAGMA secure_delete=ON")
+    level = cursor.execute("PRAGMA synchronous").fetchone()[0]
+    cursor.close()
+    if level != 2:
+        raise RuntimeError("SQLite did not accept synchronous=FULL; nothing could be promised to be kept")
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    mode = connection.get_execution_options().get(_BEGIN, "")
+    connection.exec_driver_sql(f"BEGIN {mode}".rstrip())
+
+
+def create_private_file(path: Path) -> None:
+    """Make sure that `path` exists and that only its owner can read it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+    path.chmod(0o600)

@@ -1,0 +1,80 @@
+"""One unit of work: all or nothing, never nested, decided on what is read inside it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+from flask import Flask
+from sqlalchemy import Column, MetaData, Table, Text, select, text
+from sqlalchemy.exc import StatementError
+
+from portal.database import UtcDateTime, synchronous_level
+from portal.extensions import db
+from portal.transaction import in_unit_of_work, unit_of_work
+
+NOTE = Table("note_of_a_test", MetaData(), Column("word", Text), Column("at", UtcDateTime))
+
+
+@pytest.fixture
+def notes(app: Flask) -> Flask:
+    with app.app_context():
+        NOTE.create(db.engine)
+    return app
+
+
+def test_what_a_unit_of_work_wrote_is_kept(notes: Flask) -> None:
+    at = datetime(2026, 11, 21, 12, tzinfo=UTC)
+    with notes.app_context():
+        with unit_of_work() as session:
+            session.execute(NOTE.insert().values(word="kept", at=at))
+
+        assert db.session.execute(select(NOTE)).all() == [("kept", at)]
+
+
+def test_an_error_leaves_nothing_half_done(notes: Flask) -> None:
+    with notes.app_context():
+        with pytest.raises(KeyError), unit_of_work() as session:
+            session.execute(NOTE.insert().values(word="lost"))
+            raise KeyError
+
+        assert db.session.execute(select(NOTE)).all() == []
+        assert not in_unit_of_work()
+
+
+def test_a_second_unit_of_work_inside_the_first_is_refused(notes: Flask) -> None:
+    with notes.app_context(), pytest.raises(RuntimeError, match="already open"), unit_of_work(), unit_of_work():
+        pass
+
+
+def test_what_was_read_before_is_read_again_inside(notes: Flask) -> None:
+    with notes.app_context():
+        assert db.session.execute(select(NOTE)).all() == []
+        with db.engine.connect() as other:
+            other.execute(NOTE.insert().values(word="new"))
+            other.commit()
+
+        with unit_of_work() as session:
+            words = session.execute(select(NOTE.c.word)).scalars().all()
+            session.execute(NOTE.insert().values(word="and mine"))
+
+    assert words == ["new"]
+
+
+def test_a_commit_is_synced_before_it_is_answered(app: Flask) -> None:
+    with app.app_context(), db.engine.connect() as connection:
+        assert synchronous_level(connection) in {"2", "on"}
+
+
+def test_foreign_keys_are_enforced_on_every_connection(app: Flask) -> None:
+    with app.app_context(), db.engine.connect() as connection:
+        if connection.dialect.name == "sqlite":
+            assert connection.execute(text("pragma foreign_keys")).scalar() == 1
+            assert connection.execute(text("pragma secure_delete")).scalar() == 1
+
+
+def test_a_moment_without_a_time_zone_is_refused(notes: Flask) -> None:
+    naive = datetime(2026, 11, 21, 12)  # noqa: DTZ001
+
+    with notes.app_context(), pytest.raises(StatementError, match="without a time zone"), unit_of_work() as session:
+        session.execute(NOTE.insert().values(word="x", at=naive))
