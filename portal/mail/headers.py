@@ -1,0 +1,88 @@
+"""Header blocks as bytes: written, read back, and refused where reading finds other names than were written.
+
+Python before 3.11.9 decodes encoded words while it serialises a message and so lets a subject add headers
+(CVE-2024-6923). Nothing here decodes; the reading is the proof, whatever the version.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from email.errors import HeaderParseError
+from email.header import decode_header
+
+from portal.mail.header_text import one_line
+
+LINE_LIMIT = 998  # octets without CRLF, RFC 5322 2.1.1
+_FIELD = re.compile(rb"([!-9;-~]+):[ \t]*(.*)", re.DOTALL)  # RFC 5322 2.2
+_BLANK = b"\r\n\r\n"
+
+
+class HeaderInjection(ValueError):
+    """A header block reads back other than it was written: nothing may be sent."""
+
+
+def header_block(fields: Sequence[tuple[str, str]]) -> bytes:
+    """The fields as lines, each ended by CRLF, without the empty line. Values are folded already.
+
+    Raises HeaderInjection where the block does not read back as exactly these names.
+    """
+    block = "".join(f"{name}: {value}\r\n" for name, value in fields).encode()
+    written = [name for name, _ in fields]
+    read = [name for name, _ in _read(block)]
+    if read != written:
+        raise HeaderInjection(f"wrote the headers {written}, read {read}")
+    return block
+
+
+def header_names(content: bytes) -> tuple[str, ...]:
+    """The names in the header of a message, in order. Raises HeaderInjection where a line is no header."""
+    return tuple(name for name, _ in _read(_header_of(content)))
+
+
+def header_value(content: bytes, name: str) -> str:
+    """The first value of that name, unfolded and decoded to one line; "" where there is none."""
+    for found, value in _read(_header_of(content)):
+        if found.lower() == name.lower():
+            return one_line(_decoded(re.sub(rb"\r\n(?=[ \t])", b"", value).decode("utf-8", "replace")))
+    return ""
+
+
+def _header_of(content: bytes) -> bytes:
+    """Up to the first empty line, the last line's CRLF included."""
+    if content.startswith(b"\r\n"):
+        return b""
+    end = content.find(_BLANK)
+    return content if end < 0 else content[: end + 2]
+
+
+def _read(block: bytes) -> list[tuple[str, bytes]]:
+    if not block:
+        return []
+    if not block.endswith(b"\r\n"):
+        raise HeaderInjection("the header does not end with CRLF")
+    fields: list[tuple[str, bytes]] = []
+    for line in block[:-2].split(b"\r\n"):
+        if len(line) > LINE_LIMIT or re.search(rb"[\r\n\0]", line) or not line.strip():
+            raise HeaderInjection("a header line is empty, too long, or holds a bare CR, LF or NUL")
+        if line[:1] in b" \t":
+            if not fields:
+                raise HeaderInjection("the header begins with a continuation")
+            fields[-1] = (fields[-1][0], fields[-1][1] + b"\r\n" + line)
+            continue
+        field = _FIELD.fullmatch(line)
+        if not field:
+            raise HeaderInjection("a header line has no name")
+        fields.append((field[1].decode("ascii"), field[2]))
+    return fields
+
+
+def _decoded(value: str) -> str:
+    """The text of encoded words (RFC 2047); what cannot be decoded stays as it stands."""
+    try:
+        parts = decode_header(value)
+        return "".join(
+            part if isinstance(part, str) else part.decode(charset or "ascii", "replace") for part, charset in parts
+        )
+    except (HeaderParseError, LookupError, ValueError):
+        return value
