@@ -1,0 +1,34 @@
+"""The diagnosis table: what servers and networks say, what it means, who can mend it and how.
+
+Data only, in files by subject. The first row that fits decides, so the order of `ROWS` matters: what one
+provider says stands before what any server may say, and what any refusal may mean stands last.
+"""
+
+from __future__ import annotations
+
+from portal.transports.diagnosis_rows import (
+    content,
+    conversation,
+    google,
+    microsoft,
+    microsoft_sign_in,
+    network,
+    recipient,
+    sender,
+    sign_in,
+    tls,
+)
+from portal.transports.diagnosis_rows.row import Row
+
+ROWS: tuple[Row, ...] = (
+    *network.ROWS,
+    *tls.ROWS,
+    *microsoft_sign_in.ROWS,
+    *microsoft.ROWS,
+    *google.ROWS,
+    *sign_in.ROWS,
+    *sender.ROWS,
+    *recipient.ROWS,
+    *content.ROWS,
+    *conversation.ROWS,
+)
