@@ -1,0 +1,74 @@
+"""Which host is answered, and whose forwarded headers are believed. Both stand before routing.
+
+Another Host than the public URL's is answered 400, so that no address is ever built from what a stranger sent
+(CWE-644). The scheme is the public URL's as well: a forged `X-Forwarded-Proto` changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+import structlog
+from flask import Flask
+from werkzeug.middleware.proxy_fix import ProxyFix
+
+from portal.web.log_lines import harmless
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+_PROBES = frozenset({"/healthz", "/readyz"})
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+_log = structlog.get_logger(__name__)
+
+
+class HostGuard:
+    """WSGI middleware: 400 for every other host; the probes of load balancers may name any."""
+
+    def __init__(self, application: WSGIApplication, public_url: str) -> None:
+        self._application = application
+        self._public_url = public_url
+        self._scheme = urlsplit(public_url).scheme
+        self._authority = _authority(urlsplit(public_url).netloc, self._scheme)
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        environ["wsgi.url_scheme"] = self._scheme
+        host = environ.get("HTTP_HOST", "")
+        if _authority(host, self._scheme) != self._authority and environ.get("PATH_INFO") not in _PROBES:
+            return self._refuse(host, start_response)
+        return self._application(environ, start_response)
+
+    def _refuse(self, host: str, start_response: StartResponse) -> Iterable[bytes]:
+        _log.warning("another host was refused", host=harmless(host[:255]))
+        content = f"400 Bad Request\n\nThis portal is reached at {self._public_url}\n".encode()
+        headers = [
+            ("Content-Type", "text/plain; charset=utf-8"),
+            ("Content-Length", str(len(content))),
+            ("Cache-Control", "no-store"),
+            ("X-Content-Type-Options", "nosniff"),
+            ("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'"),
+        ]
+        start_response("400 Bad Request", headers)
+        return [content]
+
+
+def init_app(app: Flask) -> None:
+    """Wrap the application: forwarded headers of the configured number of proxies first, then the host."""
+    config = app.config["PORTAL"]
+    guarded: WSGIApplication = HostGuard(app.wsgi_app, config.public_url)
+    if config.trusted_proxies:
+        count = config.trusted_proxies
+        guarded = ProxyFix(guarded, x_for=count, x_proto=0, x_host=count, x_port=0, x_prefix=0)
+    app.wsgi_app = guarded  # type: ignore[method-assign, assignment]
+
+
+def _authority(netloc: str, scheme: str) -> tuple[str, int] | None:
+    """Host in lower case and port, None for what is no authority (RFC 3986 3.2): user info, lists, bad ports."""
+    host, separator, port = netloc.rpartition(":")
+    if not separator or netloc.endswith("]"):
+        host, port = netloc, str(_DEFAULT_PORTS[scheme])
+    if not host or not (port.isascii() and port.isdigit()) or len(port) > 5 or not host.isascii():
+        return None
+    return host.lower(), int(port)
