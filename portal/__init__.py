@@ -1,39 +1,50 @@
-"""Mail Portal: create_app() is the composition root, the only module that knows every room."""
+"""Mail Portal: create_app() is the composition root, the only module that knows every room.
+
+Where a room needs something of a room above it, a function is handed down here, in `app.extensions`.
+"""
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
+from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from flask import Flask
 
     from portal.config import Config
+    from portal.connections import Installation
+    from portal.secret_box import SecretBox
+    from portal.web.announcements import Banner, MailStatus
 
-# While the rooms are being built, one that does not stand yet is left out.
-_ROOMS = ("web", "accounts", "email_settings", "connections", "test_messages")
+LARGEST_FORM = 2 * 1024 * 1024  # octets; larger requests are answered 413 before they are read
 
 
 def create_app(config: Config | None = None) -> Flask:
-    """The portal as a WSGI application."""
+    """The portal as a WSGI application. Raises ConfigError for an environment that cannot be used."""
     from flask import Flask
 
+    from portal import web
     from portal.config import load_config
     from portal.extensions import csrf
     from portal.paths import STATIC, TEMPLATES
+    from portal.web.request_log import configure_logging
 
     config = config or load_config()
+    configure_logging(config.log_level, config.log_format)
     app = Flask("portal", template_folder=str(TEMPLATES), static_folder=str(STATIC))
-    _configure(app, config)
+    box = _configure(app, config)
     _prepare_database(app, config)
-    csrf.init_app(app)
-    for room in _ROOMS:
-        _register(app, room)
+    web.init_app(app)
+    _hand_down(app, config, box)
+    _open_rooms(app)
+    csrf.init_app(app)  # last: the page that refuses a bad token shows who is signed in
     return app
 
 
-def _configure(app: Flask, config: Config) -> None:
+def _configure(app: Flask, config: Config) -> SecretBox:
     from portal import database
     from portal.secret_box import SecretBox, load_or_make_key
 
@@ -49,12 +60,13 @@ def _configure(app: Flask, config: Config) -> None:
         SESSION_COOKIE_SAMESITE="Lax",
         SQLALCHEMY_DATABASE_URI=config.database_url,
         SQLALCHEMY_ENGINE_OPTIONS=database.engine_options(config.database_url),
-        MAX_CONTENT_LENGTH=2 * 1024 * 1024,
-        MAX_FORM_MEMORY_SIZE=1024 * 1024,
+        MAX_CONTENT_LENGTH=LARGEST_FORM,
+        MAX_FORM_MEMORY_SIZE=LARGEST_FORM // 2,
         MAX_FORM_PARTS=500,
-        WTF_CSRF_TIME_LIMIT=None,
-        WTF_CSRF_SSL_STRICT=False,
+        WTF_CSRF_TIME_LIMIT=None,  # as long as the browser's session
+        WTF_CSRF_SSL_STRICT=False,  # it asks for a Referer, which our own Referrer-Policy withholds
     )
+    return box
 
 
 def _prepare_database(app: Flask, config: Config) -> None:
@@ -72,11 +84,58 @@ def _prepare_database(app: Flask, config: Config) -> None:
         database.configure(db.engine)
 
 
-def _register(app: Flask, room: str) -> None:
-    if importlib.util.find_spec(f"portal.{room}") is None:
-        return
-    package = importlib.import_module(f"portal.{room}")
-    if hasattr(package, "init_app"):
-        package.init_app(app)
-    if importlib.util.find_spec(f"portal.{room}.views") is not None:
-        app.register_blueprint(importlib.import_module(f"portal.{room}.views").blueprint)
+def _hand_down(app: Flask, config: Config, box: SecretBox) -> None:
+    """What rooms below need of rooms above."""
+    from portal import connections, mail_service, readiness
+    from portal.accounts.account_mail import AccountMail
+    from portal.extensions import db
+
+    installation = connections.Installation.of(config, box)
+    with app.app_context():
+        engine = db.engine
+    prepare = partial(mail_service.prepare, message_id_domain=config.public_host, mail_state=connections.mail_state)
+    app.extensions.update(
+        installation=installation,
+        check_runner=connections.CheckRunner(engine, installation),
+        mail_state=connections.mail_state,
+        account_mail=AccountMail(prepare, box, config.public_url),
+        default_connection=lambda: connections.default_connection(db.session(), installation=installation),
+        banners=partial(_banners, installation),
+        mail_status=partial(_mail_status, installation),
+        readiness_checks=readiness.checks(engine, box),
+    )
+
+
+def _banners(installation: Installation) -> Sequence[Banner]:
+    """For administrators, who alone can mend what they tell of."""
+    from portal import connections
+    from portal.extensions import db
+    from portal.web.access import current_user
+
+    user = current_user()
+    return connections.banners(db.session(), installation=installation) if user and user.is_admin else ()
+
+
+def _mail_status(installation: Installation) -> MailStatus | None:
+    """For administrators and the helpdesk, who may not open the settings."""
+    from portal import connections
+    from portal.extensions import db
+    from portal.web.access import Role, current_user
+
+    user = current_user()
+    if user is None or user.role == Role.USER:
+        return None
+    status = connections.mail_status(db.session(), installation=installation)
+    return status if user.is_admin else replace(status, path="/test-messages/new")
+
+
+def _open_rooms(app: Flask) -> None:
+    from portal.accounts.views import blueprint as accounts
+    from portal.connections.views import blueprint as connections
+    from portal.email_settings.views import blueprint as email_settings
+    from portal.overview.views import blueprint as overview
+    from portal.test_messages.views import blueprint as test_messages
+    from portal.web.views import blueprint as web_pages
+
+    for blueprint in (web_pages, overview, accounts, email_settings, connections, test_messages):
+        app.register_blueprint(blueprint)

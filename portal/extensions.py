@@ -1,4 +1,4 @@
-"""Objects that exist before an application does: the database, the CSRF guard, the current secret box."""
+"""Objects that exist before an application does: the database, the CSRF guard, the current secret box and settings."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from werkzeug.local import LocalProxy
 from portal import database
 
 if TYPE_CHECKING:
+    from portal.config import Config
     from portal.secret_box import SecretBox
 
 
@@ -37,4 +38,9 @@ def _current_secret_box() -> Any:
     return current_app.extensions["secret_box"]
 
 
+def _current_config() -> Any:
+    return current_app.config["PORTAL"]
+
+
 secret_box = cast("SecretBox", LocalProxy(_current_secret_box))
+config = cast("Config", LocalProxy(_current_config))

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import socket
+import sqlite3
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +17,21 @@ import psycopg
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
+from jinja2.bccache import Bucket, BytecodeCache
+from playwright.sync_api import Browser, sync_playwright
 from sqlalchemy.engine import Engine
 
 from portal import create_app
 from portal.config import load_config
 from portal.extensions import db
+from portal.schema import upgrade
+from tests import furnished
+from tests.furnished import FurnishedPortal, Furnishing
+from tests.outside.smtp_server import SMTPServer
 
 POSTGRESQL = os.environ.get("TEST_POSTGRESQL_URL", "postgresql://postgres@127.0.0.1:5432/postgres")
 PASSWORD = "correct horse battery staple 9"
+CHROMIUM_FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
 _LOOPBACK = {"127.0.0.1", "::1", "localhost", "0.0.0.0"}
 
 
@@ -56,12 +66,37 @@ def missing(what: str) -> None:
     pytest.skip(f"{what} is missing on this machine")
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    """A fresh database of each kind."""
-    if request.param == "sqlite":
-        yield f"sqlite:///{tmp_path / 'portal.sqlite3'}"
-        return
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """One Chromium for all tests: Playwright allows one event loop in a thread."""
+    path = shutil.which("chromium") or shutil.which("chromium-browser")
+    if path is None:
+        missing("Chromium")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=CHROMIUM_FLAGS)
+        yield browser
+        browser.close()
+
+
+def _migrate(url: str, instance: Path) -> None:
+    app = create_app(load_config({"PORTAL_INSTANCE": str(instance), "PORTAL_DATABASE_URL": url}))
+    upgrade(app)
+    with app.app_context():
+        db.engine.dispose()
+
+
+@pytest.fixture(scope="session")
+def migrated_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An SQLite file that every migration was run on; tests get copies."""
+    folder = tmp_path_factory.mktemp("migrated")
+    path = folder / "portal.sqlite3"
+    _migrate(f"sqlite:///{path}", folder)
+    return path
+
+
+@contextmanager
+def postgresql_database() -> Iterator[str]:
+    """An empty database of its own, as the portal's variable names it; gone afterwards."""
     if not HAS_POSTGRESQL:
         missing("a PostgreSQL server")
     name = f"portal_test_{uuid.uuid4().hex}"
@@ -72,11 +107,47 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str
         connection.execute(f"drop database {name} with (force)")
 
 
-@pytest.fixture
-def environ(database_url: str, tmp_path: Path) -> dict[str, str]:
-    """The environment that the application is configured with; a test may add to it before asking for `app`."""
+@pytest.fixture(scope="session")
+def migrated_postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A PostgreSQL database that every migration was run on; it is emptied before each test that uses it."""
+    with postgresql_database() as url:
+        _migrate(url, tmp_path_factory.mktemp("migrated"))
+        yield url
+
+
+def _empty(url: str) -> None:
+    with psycopg.connect(url.replace("+psycopg", "")) as connection:
+        connection.execute(
+            "select pg_terminate_backend(pid) from pg_stat_activity"
+            " where datname = current_database() and pid <> pg_backend_pid()"
+        )
+        for table in reversed(db.metadata.sorted_tables):
+            connection.execute(f'delete from "{table.name}"')
+
+
+def _copied(source: Path, folder: Path) -> str:
+    """A copy of an SQLite database, which may have changes in its log still."""
+    path = folder / "portal.sqlite3"
+    path.touch(mode=0o600)
+    with closing(sqlite3.connect(source)) as old, closing(sqlite3.connect(path)) as new:
+        old.backup(new)
+    return f"sqlite:///{path}"
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A database of each kind, migrated and empty."""
+    if request.param == "postgresql":
+        url: str = request.getfixturevalue("migrated_postgresql")
+        _empty(url)
+        return url
+    return _copied(request.getfixturevalue("migrated_sqlite"), tmp_path)
+
+
+def environment(database_url: str, instance: Path) -> dict[str, str]:
+    """The variables that applications under test are configured with."""
     return {
-        "PORTAL_INSTANCE": str(tmp_path),
+        "PORTAL_INSTANCE": str(instance),
         "PORTAL_DATABASE_URL": database_url,
         "PORTAL_PUBLIC_URL": "http://localhost",
         "PORTAL_MAIL_ALLOW": "127.0.0.0/8,::1/128",
@@ -85,15 +156,44 @@ def environ(database_url: str, tmp_path: Path) -> dict[str, str]:
 
 
 @pytest.fixture
-def app(environ: dict[str, str]) -> Iterator[Flask]:
+def environ(database_url: str, tmp_path: Path) -> dict[str, str]:
+    """The environment that the application is configured with; a test may add to it before asking for `app`."""
+    return environment(database_url, tmp_path)
+
+
+class _CompiledTemplates(BytecodeCache):
+    """Templates are compiled once for all tests, not once for each application."""
+
+    def __init__(self) -> None:
+        self._compiled: dict[str, bytes] = {}
+
+    def load_bytecode(self, bucket: Bucket) -> None:
+        if bucket.key in self._compiled:
+            bucket.bytecode_from_string(self._compiled[bucket.key])
+
+    def dump_bytecode(self, bucket: Bucket) -> None:
+        self._compiled[bucket.key] = bucket.bytecode_to_string()
+
+
+_compiled_templates = _CompiledTemplates()
+
+
+@contextmanager
+def opened(environ: Mapping[str, str]) -> Iterator[Flask]:
+    """The application on the database that `environ` names."""
     app = create_app(load_config(environ))
     app.testing = True
-    with app.app_context():
-        db.create_all()
+    app.jinja_env.bytecode_cache = _compiled_templates
     yield app
     with app.app_context():
         db.session.remove()
         db.engine.dispose()
+
+
+@pytest.fixture
+def app(environ: dict[str, str]) -> Iterator[Flask]:
+    with opened(environ) as app:
+        yield app
 
 
 @pytest.fixture
@@ -105,3 +205,45 @@ def engine(app: Flask) -> Engine:
 @pytest.fixture
 def client(app: Flask) -> FlaskClient:
     return app.test_client()
+
+
+@pytest.fixture(scope="session")
+def relay_server() -> Iterator[SMTPServer]:
+    """The submission server that furnished portals sign in to."""
+    with SMTPServer(accounts={"relay": furnished.STORED}) as server:
+        yield server
+
+
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def shown(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, relay_server: SMTPServer
+) -> Iterator[FurnishedPortal]:
+    """A furnished portal on a database of each kind, for all tests of a module: they only look at it."""
+    folder = tmp_path_factory.mktemp("shown")
+    if request.param == "postgresql":
+        url: str = request.getfixturevalue("migrated_postgresql")
+        _empty(url)
+    else:
+        url = _copied(request.getfixturevalue("migrated_sqlite"), folder)
+    with opened(environment(url, folder) | furnished.ENVIRONMENT) as app:
+        yield FurnishedPortal(app, furnished.furnish(app, relay_server))
+
+
+@pytest.fixture(scope="session")
+def furnished_sqlite(
+    migrated_sqlite: Path, tmp_path_factory: pytest.TempPathFactory, relay_server: SMTPServer
+) -> tuple[Path, Furnishing]:
+    """A furnished SQLite file; tests get copies."""
+    folder = tmp_path_factory.mktemp("furnished")
+    url = _copied(migrated_sqlite, folder)
+    with opened(environment(url, folder) | furnished.ENVIRONMENT) as app:
+        things = furnished.furnish(app, relay_server)
+    return Path(url.removeprefix("sqlite:///")), things
+
+
+@pytest.fixture
+def furnished_portal(furnished_sqlite: tuple[Path, Furnishing], tmp_path: Path) -> Iterator[FurnishedPortal]:
+    """A furnished portal of one's own, to change."""
+    path, things = furnished_sqlite
+    with opened(environment(_copied(path, tmp_path), tmp_path) | furnished.ENVIRONMENT) as app:
+        yield FurnishedPortal(app, things)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import UTC, datetime
 
 import pytest
@@ -17,10 +18,13 @@ NOTE = Table("note_of_a_test", MetaData(), Column("word", Text), Column("at", Ut
 
 
 @pytest.fixture
-def notes(app: Flask) -> Flask:
+def notes(app: Flask) -> Iterator[Flask]:
     with app.app_context():
         NOTE.create(db.engine)
-    return app
+    yield app
+    with app.app_context():
+        db.session.remove()
+        NOTE.drop(db.engine)
 
 
 def test_what_a_unit_of_work_wrote_is_kept(notes: Flask) -> None:

@@ -14,8 +14,6 @@ def run() -> None:
         context.configure(
             connection=connection,
             target_metadata=database.metadata,
-            render_as_batch=True,
-            compare_type=True,
             **current_app.extensions["migrate"].configure_args,
         )
         with context.begin_transaction():

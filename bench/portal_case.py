@@ -1,0 +1,121 @@
+"""The portal: a backlog on SQLite (WAL, FULL), sent by the real worker: attempts, leases and pacing on.
+
+`python -m bench.portal_case PORT MESSAGES FOLDER` fills the outbox, sends it, prints one JSON line.
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import sys
+import threading
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from uuid import uuid4
+
+from flask import Flask
+from sqlalchemy import text
+
+from bench.load import BODY
+from portal import create_app, outbox
+from portal.config import load_config
+from portal.database import synchronous_level
+from portal.extensions import db
+from portal.mail.addresses import Mailbox
+from portal.mail.message import compose, new_message_id
+from portal.outbox.prepared import Lane, PreparedMessage, Schedule
+from portal.schema import upgrade
+from portal.transaction import unit_of_work
+from portal.worker_process import run_worker
+
+SETTINGS = """
+email: {{from_address: portal@contoso.test, display_name: Contoso Portal}}
+connections:
+  - {{name: sink, method: smtp, role: default, host: 127.0.0.1, port: {port}, security: none, auth: none,
+     messages_per_minute: 6000000, max_connections: 4, from_address: portal@contoso.test}}
+"""
+
+
+def make_app(port: int, folder: Path) -> Flask:
+    app = create_app(
+        load_config(
+            {
+                "PORTAL_INSTANCE": str(folder),
+                "PORTAL_MAIL_ALLOW": "127.0.0.0/8",
+                "PORTAL_MAIL_PORTS": "1-65535",
+                "PORTAL_LOG_LEVEL": "warning",
+            }
+        )
+    )
+    upgrade(app)
+    (folder / "settings.yaml").write_text(SETTINGS.format(port=port))
+    result = app.test_cli_runner().invoke(args=["settings", "apply", str(folder / "settings.yaml")])
+    assert result.exit_code == 0, result.output
+    return app
+
+
+def prepared(number: int, now: datetime) -> PreparedMessage:
+    to = Mailbox(f"user{number}@contoso.test")
+    subject = f"Message {number}"
+    message_id = new_message_id("portal.contoso.test")
+    return PreparedMessage(
+        id=uuid4(),
+        kind="api",
+        is_secret=False,
+        lane=Lane.NORMAL,
+        schedule=Schedule.NORMAL,
+        route="default",
+        from_mailbox=None,
+        mail_from=None,
+        rcpt_to=(to.address,),
+        subject=subject,
+        message_id=message_id,
+        content=compose(to=(to,), subject=subject, text=BODY, message_id=message_id, date=now, auto_submitted=False),
+        created_at=now,
+        expires_at=now + timedelta(days=3),
+    )
+
+
+def fill(app: Flask, count: int) -> None:
+    now = datetime.now(UTC)
+    with app.app_context():
+        for first in range(0, count, 250):
+            with unit_of_work() as session:
+                for number in range(first, min(first + 250, count)):
+                    outbox.add(session, prepared(number, now), box=app.extensions["secret_box"])
+
+
+def waiting(app: Flask) -> bool:
+    """Whether any delivery has not ended; answered from a small index, so that asking costs the case little."""
+    with app.app_context(), db.engine.connect() as connection:
+        return connection.execute(text("select 1 from delivery where ended_at is null limit 1")).first() is not None
+
+
+def sent(app: Flask) -> int:
+    with app.app_context(), db.engine.connect() as connection:
+        return connection.execute(text("select count(*) from delivery where state = 'sent'")).scalar_one()
+
+
+def main() -> None:
+    port, count, folder = int(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3])
+    app = make_app(port, folder)
+    fill(app, count)
+    stop = threading.Event()
+    worker = threading.Thread(target=run_worker, args=(app, stop))
+    started, cpu = time.perf_counter(), time.process_time()
+    worker.start()
+    while waiting(app) and time.perf_counter() - started < 120:
+        time.sleep(0.05)
+    seconds, cpu_seconds = time.perf_counter() - started, time.process_time() - cpu
+    stop.set()
+    worker.join()
+    with app.app_context(), db.engine.connect() as connection:
+        synchronous = synchronous_level(connection)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    outcome = {"seconds": seconds, "cpu_seconds": cpu_seconds, "sent": sent(app), "peak_kb": peak}
+    print(json.dumps(outcome | {"synchronous": synchronous}))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,70 @@
+"""What the views of this room share: the browser's cookies, the start and end of its session, a form's page."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, cast
+from uuid import UUID
+
+from flask import Response, current_app, request, session
+from flask_wtf import FlaskForm
+
+from portal.accounts.cookies import Jar
+from portal.accounts.sign_in import Visitor
+from portal.web import render
+from portal.web.access import current_user
+
+if TYPE_CHECKING:
+    from portal.accounts.account_mail import AccountMail
+
+CONFIRMED_FOR = "confirmed_for"  # in Flask's session: the page that the password was given for, and when
+
+
+def cookie_jar() -> Jar:
+    """The cookies of this portal."""
+    config = current_app.config["PORTAL"]
+    return Jar(config.is_https, current_app.extensions["secret_box"].signing_keys)
+
+
+def account_mail() -> AccountMail:
+    """The mails about an account, as the composition root has wired them."""
+    return cast("AccountMail", current_app.extensions["account_mail"])
+
+
+def visitor() -> Visitor:
+    """The browser that the request comes from."""
+    user = current_user()
+    device = cookie_jar().device(request)
+    return Visitor(request.remote_addr or "", request.user_agent.string, device, user.session_id if user else None)
+
+
+def begin_session(response: Response, token: str, user_id: UUID) -> Response:
+    """Hand the browser its new session. What it had before, the seed of its CSRF tokens too, is gone."""
+    _forget_former()
+    cookie_jar().keep_session(response, token)
+    return remember_device(response, user_id)
+
+
+def remember_device(response: Response, user_id: UUID) -> Response:
+    """This person has proved to be at this browser: strangers' guesses do not keep the person out here."""
+    jar = cookie_jar()
+    jar.keep_device(response, jar.device(request).with_person(user_id))
+    return response
+
+
+def end_session(response: Response) -> Response:
+    """Take the session away from the browser."""
+    _forget_former()
+    cookie_jar().drop_session(response)
+    return response
+
+
+def form_page(page: str, form: FlaskForm, **context: Any) -> Response:
+    """The page of a form: 422 where it was sent and is shown again with what is wrong."""
+    return render(page, status=422 if request.method == "POST" else 200, form=form, **context)
+
+
+def _forget_former() -> None:
+    notices = session.get("_flashes")
+    session.clear()
+    if notices:
+        session["_flashes"] = notices

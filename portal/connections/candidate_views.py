@@ -1,0 +1,161 @@
+"""What the form and the check page share: asking for the password, starting a check, storing a candidate."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import cast
+from urllib.parse import urlencode
+from uuid import UUID
+
+from flask import Response, current_app, flash, url_for
+from flask_babel import gettext as _
+from sqlalchemy.orm import Session
+from werkzeug.exceptions import TooManyRequests
+
+from portal import audit
+from portal.connections.candidates import (
+    Asker,
+    Candidate,
+    find_candidate,
+    forget_candidate,
+    keep,
+    store_candidate,
+)
+from portal.connections.check_runner import CheckRunner, TooManyChecks
+from portal.connections.labels import FIELDS, shown
+from portal.connections.saving import ChangedMeanwhile, NameTaken
+from portal.connections.stored import StoredConnection, find
+from portal.connections.values import PASSWORD, SecretAction
+from portal.extensions import db, secret_box
+from portal.transaction import unit_of_work
+from portal.web import render, see_other
+from portal.web.access import (
+    CONFIRM_PASSWORD_PATH,
+    CONFIRMATION_LIFETIME,
+    current_actor,
+    signed_in_user,
+)
+from portal.web.limits import require
+from portal.wording import Text
+
+CHECKS = "10/minute"  # of one person
+_BUSY_SECONDS = 15
+
+
+def asker() -> Asker:
+    """The person at work, in this session."""
+    user, actor = signed_in_user(), current_actor()
+    return Asker(user.session_id, user.id, actor.name, actor.address)
+
+
+def own_candidate(check_id: UUID | None) -> Candidate | None:
+    """The candidate of a check that this session asked for; None where it is gone, or belongs to another."""
+    if check_id is None:
+        return None
+    mine = signed_in_user().session_id
+    return find_candidate(db.session(), check_id, session_id=mine, box=secret_box, now=datetime.now(UTC))
+
+
+def form_url(candidate: Candidate, check_id: UUID, *, version: int | None = None) -> str:
+    """The form with a candidate in it; `version` says that the person saw this version of the connection."""
+    if candidate.connection_id is None:
+        return url_for("connections.new", candidate=check_id)
+    return url_for("connections.show", connection_id=candidate.connection_id, candidate=check_id, version=version)
+
+
+def is_confirmed() -> bool:
+    """Whether this session's password was given within the last 15 minutes."""
+    return datetime.now(UTC) - signed_in_user().confirmed_at <= CONFIRMATION_LIFETIME
+
+
+def ask_for_password(candidate: Candidate) -> Response:
+    """Away to give the password; the form comes back with all that was typed."""
+    check_id = _put_by(candidate)
+    flash(_("Nothing was saved yet: give your password, then save again. What you typed is kept."), "info")
+    return see_other(f"{CONFIRM_PASSWORD_PATH}?{urlencode({'next': form_url(candidate, check_id)})}")
+
+
+def start_check(candidate: Candidate, *, then: str) -> Response:
+    """Store the candidate, walk its check in the background, and go to the check's page."""
+    require(db.engine, CHECKS, "connection-check", str(signed_in_user().id))
+    now = datetime.now(UTC)
+    with unit_of_work() as session:
+        check_id = keep(session, candidate, then=then, state="waiting", asker=asker(), box=secret_box, now=now)
+        _record_check(session, candidate, now)
+    try:
+        cast("CheckRunner", current_app.extensions["check_runner"]).start(check_id)
+    except TooManyChecks:
+        raise TooManyRequests(retry_after=_BUSY_SECONDS) from None
+    return see_other("connections.show_check", check_id=check_id)
+
+
+def store(candidate: Candidate, *, check_id: UUID | None = None) -> Response:
+    """Store a candidate as it stands, and go to its connection; back to the form where its name is taken."""
+    now = datetime.now(UTC)
+    try:
+        with unit_of_work() as session:
+            actor = current_actor()
+            connection_id = store_candidate(session, candidate, box=secret_box, actor=actor, now=now)
+            if check_id is not None:
+                forget_candidate(session, check_id)
+    except ChangedMeanwhile as conflict:
+        return comparison(candidate, check_id or _put_by(candidate), conflict.present)
+    except NameTaken:
+        flash(_("Nothing was saved: another connection has this name. Choose another one."), "bad")
+        return see_other(form_url(candidate, check_id or _put_by(candidate)))
+    flash(_("%(name)s is saved.", name=candidate.values.name), "ok")
+    return see_other("connections.show", connection_id=connection_id)
+
+
+def comparison(candidate: Candidate, check_id: UUID, present: StoredConnection | None) -> Response:
+    """What stands now beside what was typed, after somebody else changed or deleted the connection."""
+    return render(
+        "connections/conflict.html",
+        status=409,
+        candidate=candidate,
+        present=present,
+        rows=differences(candidate, present),
+        form_url=form_url(candidate, check_id, version=present.version) if present else None,
+    )
+
+
+def differences(candidate: Candidate, present: StoredConnection | None) -> list[tuple[Text, Text | str, Text | str]]:
+    """Label, stored and typed value of every setting that differs; secrets only say that they do."""
+    if present is None:
+        return []
+    stored, typed = present.values.named(), candidate.values.named()
+    rows = [
+        (FIELDS[name], shown(name, stored[name]), shown(name, typed[name]))
+        for name in FIELDS
+        if name != PASSWORD and stored[name] != typed[name]
+    ]
+    if candidate.secret.action is not SecretAction.KEEP:
+        rows.append((FIELDS[PASSWORD], _("as stored"), _("as you typed it")))
+    return rows
+
+
+def present_of(candidate: Candidate) -> StoredConnection | None:
+    """The stored connection that a candidate is of; None for a new one, or one that is gone."""
+    if candidate.connection_id is None:
+        return None
+    return find(db.session(), candidate.connection_id, box=secret_box)
+
+
+def _put_by(candidate: Candidate) -> UUID:
+    """Keep a candidate without checking it."""
+    now = datetime.now(UTC)
+    with unit_of_work() as session:
+        return keep(session, candidate, then="show", state="cancelled", asker=asker(), box=secret_box, now=now)
+
+
+def _record_check(session: Session, candidate: Candidate, now: datetime) -> None:
+    smtp = candidate.values.smtp
+    server = f"{smtp.host}:{smtp.effective_port}" if smtp.host else None
+    audit.record(
+        session,
+        action="connection.checked",
+        actor=current_actor(),
+        subject=f"connection {candidate.values.name}",
+        changes={"server": (None, server)},
+        now=now,
+    )

@@ -1,0 +1,114 @@
+"""The short writes of a running check: each in its own transaction, from a thread that has no request.
+
+A check that was cancelled, by whatever web process, takes no further writes: every statement names the state
+that it starts from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import update
+from sqlalchemy.engine import Engine
+from sqlalchemy.orm import Session
+
+from portal import audit, email_settings, outbox
+from portal.connections.candidates import (
+    Candidate,
+    candidate_of,
+    forget_candidate,
+    is_as_stored,
+    password_of,
+    store_candidate,
+)
+from portal.connections.models import ConnectionCheck
+from portal.connections.saving import ChangedMeanwhile, NameTaken
+from portal.connections.senders import Sender, sender_of
+from portal.connections.step_records import step_to_json
+from portal.connections.stored import find
+from portal.database import writing
+from portal.secret_box import SecretBox
+from portal.transports import StepResult
+from portal.wording import N_
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a check's thread needs, as plain values."""
+
+    candidate: Candidate
+    password: str | None  # None: there is none, or it cannot be opened
+    sender: Sender
+    is_to_be_saved: bool
+
+
+def begin(engine: Engine, check_id: UUID, *, box: SecretBox, now: datetime) -> Work | None:
+    """Mark a waiting check as running and give out its candidate; None where it was cancelled or is gone."""
+    with Session(writing(engine)) as session, session.begin():
+        row = session.get(ConnectionCheck, check_id, with_for_update=True)
+        candidate = candidate_of(row, box=box) if row and row.state == "waiting" else None
+        if row is None or candidate is None:
+            return None
+        row.state, row.started_at, row.heartbeat_at = "running", now, now
+        sender = sender_of(candidate.values, email_settings.load(session))
+        return Work(candidate, password_of(session, candidate, box=box), sender, row.then == "save")
+
+
+def record(engine: Engine, check_id: UUID, steps: Sequence[StepResult], *, now: datetime) -> None:
+    """Store the steps that ended so far."""
+    _write(engine, check_id, steps=[step_to_json(step) for step in steps], heartbeat_at=now)
+
+
+def end(engine: Engine, check_id: UUID, state: str, *, now: datetime) -> None:
+    """Write the end state, "failed" or "interrupted"."""
+    _write(engine, check_id, state=state, ended_at=now, heartbeat_at=now)
+
+
+def end_passed(engine: Engine, check_id: UUID, *, box: SecretBox, now: datetime) -> None:
+    """Write that a check passed. The connection that it proved as it is stored, if paused, is tried at once."""
+    with Session(writing(engine)) as session, session.begin():
+        row = session.get(ConnectionCheck, check_id, with_for_update=True)
+        if row is None or row.state != "running":
+            return
+        row.state, row.ended_at, row.heartbeat_at = "passed", now, now
+        candidate = candidate_of(row, box=box)
+        stored = find(session, row.connection_id, box=box) if row.connection_id else None
+        if candidate and stored and is_as_stored(candidate, stored):
+            outbox.resume(session, stored.id)
+
+
+def beat(engine: Engine, check_ids: Collection[UUID], *, now: datetime) -> set[UUID]:
+    """Say that these checks are alive, waiting for their turn or running. Returns those that go on."""
+    alive = ConnectionCheck.id.in_(check_ids) & ConnectionCheck.state.in_(("waiting", "running"))
+    beating = update(ConnectionCheck).where(alive).values(heartbeat_at=now).returning(ConnectionCheck.id)
+    with writing(engine).begin() as connection:
+        return set(connection.scalars(beating))
+
+
+def save(engine: Engine, check_id: UUID, *, box: SecretBox, now: datetime) -> None:
+    """Store the candidate of a check that passed and was to be saved, if nobody changed the connection meanwhile."""
+    try:
+        with Session(writing(engine)) as session, session.begin():
+            row = session.get(ConnectionCheck, check_id, with_for_update=True)
+            candidate = candidate_of(row, box=box) if row and row.state == "running" else None
+            if row is None or candidate is None:
+                return
+            actor = audit.Actor(row.actor_id, row.actor_name, row.actor_address)
+            row.connection_id = store_candidate(session, candidate, box=box, actor=actor, now=now)
+            row.state, row.saved, row.ended_at, row.heartbeat_at = "passed", "saved", now, now
+            session.flush()
+            forget_candidate(session, check_id)
+    except ChangedMeanwhile:
+        _write(engine, check_id, state="passed", saved="conflict", ended_at=now, heartbeat_at=now)
+    except NameTaken:
+        refusal = N_("Another connection has this name. Give this one another name.").to_json()
+        _write(engine, check_id, state="passed", saved="refused", refusal=refusal, ended_at=now, heartbeat_at=now)
+
+
+def _write(engine: Engine, check_id: UUID, **values: object) -> None:
+    running = update(ConnectionCheck).where(ConnectionCheck.id == check_id, ConnectionCheck.state == "running")
+    with writing(engine).begin() as connection:
+        connection.execute(running.values(**values))

@@ -1,0 +1,112 @@
+"""What a connection needs of the installation that it stands in, and the SMTP settings that come of both."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from ipaddress import IPv6Address
+from pathlib import Path
+from typing import Self
+
+from sqlalchemy.engine import make_url
+
+from portal.config import BuiltinService, Config
+from portal.connections.values import ConnectionValues, Method, SMTPValues
+from portal.extensions import config, secret_box
+from portal.network.host_names import NotAHostName, as_address, normalise_host
+from portal.network.policy import MailPolicy
+from portal.secret_box import SecretBox
+from portal.transports.smtp_settings import Auth, Security, SMTPSettings
+
+_POSTGRESQL_PORT = 5432
+_LOOPBACK_LITERAL = "[127.0.0.1]"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Installation:
+    """Values of the environment that bear on connections."""
+
+    box: SecretBox = field(repr=False)
+    builtin: BuiltinService
+    public_host: str
+    policy: MailPolicy
+    ca_bundle: Path | None
+
+    @classmethod
+    def of(cls, settings: Config, box: SecretBox) -> Self:
+        """What the environment says. The portal's own listeners and its database are never mail servers."""
+        own = {(settings.bind.host, settings.bind.port)}
+        own.update((relay.address.host, relay.address.port) for relay in settings.relay_bind)
+        database = make_url(settings.database_url)
+        if database.host:
+            own.add((database.host, database.port or _POSTGRESQL_PORT))
+        return cls(
+            box=box,
+            builtin=settings.builtin_service,
+            public_host=settings.public_host,
+            policy=MailPolicy(allow=settings.mail_allow, ports=settings.mail_ports, own_endpoints=frozenset(own)),
+            ca_bundle=settings.ca_bundle,
+        )
+
+    @classmethod
+    def current(cls) -> Self:
+        """That of the application at work."""
+        return cls.of(config, secret_box)
+
+    def captures(self, values: ConnectionValues) -> bool:
+        """Whether mail by this connection is kept here instead of leaving."""
+        is_builtin_capture = values.method is Method.BUILTIN and self.builtin.kind == "capture"
+        return values.method is Method.CAPTURE or is_builtin_capture
+
+    def smtp_settings(self, values: ConnectionValues, password: str) -> SMTPSettings:
+        """How the server of a connection that does not capture is reached.
+
+        `password` is that of method `smtp`; the built-in service has its own. Raises ValueError for a connection
+        that captures, or whose values cannot be said in SMTP.
+        """
+        if self.captures(values):
+            raise ValueError("a connection that captures has no server")
+        if values.method is Method.BUILTIN:
+            return self._builtin_settings()
+        smtp = values.smtp
+        return SMTPSettings(
+            host=smtp.host,
+            port=smtp.effective_port,
+            security=smtp.security,
+            verify_certificate=smtp.verify_certificate,
+            ca_certificate=smtp.ca_certificate,
+            auth=smtp.auth,
+            username=smtp.username,
+            domain=smtp.domain,
+            password=password,
+            helo_name=self.helo_name(smtp),
+            timeout_seconds=smtp.timeout_seconds,
+        )
+
+    def helo_name(self, smtp: SMTPValues) -> str:
+        """The name given in EHLO: the one that was set, else the public host, else an address (RFC 5321 4.1.4)."""
+        return smtp.helo_name or default_helo_name(self.public_host)
+
+    def _builtin_settings(self) -> SMTPSettings:
+        service = self.builtin
+        return SMTPSettings(
+            host=service.host,
+            port=service.port,
+            security=Security(service.security),
+            auth=Auth.PASSWORD if service.username else Auth.NONE,
+            username=service.username,
+            password=service.password,
+            helo_name=default_helo_name(self.public_host),
+        )
+
+
+def default_helo_name(public_host: str) -> str:
+    """A host name with a domain, else an address literal: servers refuse `localhost` and other bare names."""
+    try:
+        host = normalise_host(public_host)
+    except NotAHostName:
+        return _LOOPBACK_LITERAL
+    address = as_address(host)
+    if address is not None:
+        return f"[IPv6:{address}]" if isinstance(address, IPv6Address) else f"[{address}]"
+    is_complete = "." in host and not host.endswith((".localhost", ".localdomain"))
+    return host if is_complete else _LOOPBACK_LITERAL

@@ -1,0 +1,101 @@
+"""Tables: a connection, its sealed secrets, and checks of connections."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID, uuid4
+
+from sqlalchemy import (
+    JSON,
+    CheckConstraint,
+    ForeignKey,
+    Index,
+    String,
+    Text,
+    UniqueConstraint,
+    Uuid,
+    text,
+)
+from sqlalchemy.orm import Mapped, mapped_column
+
+from portal.database import UtcDateTime
+from portal.extensions import Model
+
+_IS_DEFAULT = text("role = 'default'")
+
+
+class Connection(Model):
+    """One way out. Every empty text means "not set" and is inherited where there is something to inherit."""
+
+    __tablename__ = "connection"
+    __table_args__ = (
+        CheckConstraint("role in ('default', 'fallback', 'available', 'draft')", name="role"),
+        Index("uq_connection_one_default", "role", unique=True, sqlite_where=_IS_DEFAULT, postgresql_where=_IS_DEFAULT),
+    )
+
+    id: Mapped[UUID] = mapped_column(Uuid, primary_key=True, default=uuid4)
+    name: Mapped[str] = mapped_column(String(100))
+    name_key: Mapped[str] = mapped_column(String(200), unique=True)  # the name, folded: "Main" and "main" are one
+    method: Mapped[str] = mapped_column(String(40))
+    role: Mapped[str] = mapped_column(String(20))
+    fallback_order: Mapped[int | None]
+    version: Mapped[int]  # counts changes from 1; pooled conversations belong to one version
+    from_address: Mapped[str] = mapped_column(String(320))
+    display_name: Mapped[str] = mapped_column(String(200))
+    reply_to: Mapped[str] = mapped_column(String(320))
+    envelope_from: Mapped[str] = mapped_column(String(320))
+    messages_per_minute: Mapped[int | None]
+    max_connections: Mapped[int | None]
+    method_values: Mapped[dict[str, Any]] = mapped_column(JSON)  # by method, so that switching drops nothing
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    changed_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    changed_by: Mapped[str] = mapped_column(Text)  # the actor's name as it was then
+
+
+class ConnectionSecret(Model):
+    """A sealed secret. It opens only for the row that it stands in and the destination that it was given for."""
+
+    __tablename__ = "connection_secret"
+    __table_args__ = (UniqueConstraint("connection_id", "method", "field"),)
+
+    id: Mapped[UUID] = mapped_column(Uuid, primary_key=True, default=uuid4)
+    connection_id: Mapped[UUID] = mapped_column(ForeignKey("connection.id", ondelete="CASCADE"))
+    method: Mapped[str] = mapped_column(String(40))
+    field: Mapped[str] = mapped_column(String(40))  # "password"
+    sealed: Mapped[str] = mapped_column(Text)
+    stored_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class ConnectionCheck(Model):
+    """A check and its candidate: what was typed, saved or not. The candidate goes after use or 15 minutes."""
+
+    __tablename__ = "connection_check"
+    __table_args__ = (
+        CheckConstraint(
+            "state in ('waiting', 'running', 'passed', 'failed', 'cancelled', 'interrupted')", name="state"
+        ),
+        Index("ix_connection_check_created_at", "created_at"),
+    )
+
+    id: Mapped[UUID] = mapped_column(Uuid, primary_key=True, default=uuid4)
+    connection_id: Mapped[UUID | None] = mapped_column(Uuid)  # None: a new connection; it may be gone by now
+    started_from: Mapped[int]  # the connection's version, 0 for a new one
+    name: Mapped[str] = mapped_column(String(100))  # of the candidate, which outlives it
+    method: Mapped[str] = mapped_column(String(40))
+    then: Mapped[str] = mapped_column(String(10))  # "show" or "save"
+    candidate: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))  # None once it is gone
+    secret_action: Mapped[str] = mapped_column(String(10))
+    sealed: Mapped[str | None] = mapped_column(Text)  # the typed secret, for "replace"
+    session_id: Mapped[UUID] = mapped_column(Uuid)  # who asked: only this session may read it
+    actor_id: Mapped[UUID] = mapped_column(Uuid)
+    actor_name: Mapped[str] = mapped_column(String(320))
+    actor_address: Mapped[str] = mapped_column(String(64))
+    state: Mapped[str] = mapped_column(String(20))
+    steps: Mapped[list[dict[str, Any]]] = mapped_column(JSON)  # StepResults in the order in which they ended
+    saved: Mapped[str] = mapped_column(String(20))  # "" not asked or not yet, "saved", "conflict", "refused"
+    refusal: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))  # a Text: why it was not saved
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    started_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    ended_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    heartbeat_at: Mapped[datetime] = mapped_column(UtcDateTime)

@@ -1,0 +1,196 @@
+"""Create, change and delete connections: each change is audited and counted by the connection's version."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Literal, TypeAlias
+from uuid import UUID, uuid4
+
+from sqlalchemy import Select, select
+from sqlalchemy.orm import Session
+
+from portal import audit, outbox
+from portal.connections import secrets
+from portal.connections.models import Connection
+from portal.connections.stored import StoredConnection, find, name_key, values_of
+from portal.connections.values import (
+    PASSWORD,
+    ConnectionValues,
+    Method,
+    Role,
+    SecretAction,
+    SecretChange,
+    SMTPValues,
+)
+from portal.secret_box import SecretBox
+
+Changes: TypeAlias = dict[str, tuple[Any, Any] | Literal["changed"]]
+
+BUILTIN_NAME = "built-in"
+
+
+class NameTaken(Exception):
+    """Another connection has this name, be it in other letters (upper or lower case)."""
+
+
+class ChangedMeanwhile(Exception):
+    """Somebody changed the connection after the version that a change started from, or deleted it."""
+
+    def __init__(self, present: StoredConnection | None) -> None:
+        super().__init__("the connection was changed meanwhile")
+        self.present = present
+
+
+class IsDefault(Exception):
+    """The default connection cannot be deleted."""
+
+
+def create(
+    session: Session,
+    values: ConnectionValues,
+    secret: SecretChange,
+    *,
+    box: SecretBox,
+    actor: audit.Actor,
+    now: datetime,
+) -> UUID:
+    """Store a new connection. Raises NameTaken."""
+    _refuse_taken(session, values.name, None)
+    connection_id = uuid4()
+    if values.role is Role.DEFAULT:
+        _make_room_for_default(session, connection_id, actor=actor, now=now)
+    row = Connection(id=connection_id, version=1, created_at=now, method_values={})
+    _write(row, values, actor=actor, now=now)
+    session.add(row)
+    session.flush()
+    changes: Changes = {name: (None, value) for name, value in values.named().items()}
+    if secret.action is SecretAction.REPLACE and secret.value:
+        secrets.store_password(session, connection_id, secret.value, values.smtp, box=box, now=now)
+        changes[PASSWORD] = audit.CHANGED
+    _record(session, "connection.created", values.name, changes, actor=actor, now=now)
+    return connection_id
+
+
+def change(
+    session: Session,
+    connection_id: UUID,
+    values: ConnectionValues,
+    secret: SecretChange,
+    *,
+    box: SecretBox,
+    actor: audit.Actor,
+    now: datetime,
+    expected_version: int | None = None,
+) -> None:
+    """Store changed values; a paused way out is tried anew. What is equal already is not a change.
+
+    The stored password is dropped where its destination changed and no new one came. Raises NameTaken, and
+    ChangedMeanwhile when `expected_version` is given and is not the stored one, or the connection is gone.
+    """
+    row = session.scalars(_locked(connection_id)).one_or_none()
+    if row is None or (expected_version is not None and row.version != expected_version):
+        raise ChangedMeanwhile(find(session, connection_id, box=box))
+    _refuse_taken(session, values.name, connection_id)
+    before = values_of(row)
+    changes = _differences(before, values)
+    if _apply_secret(session, connection_id, before.smtp, values.smtp, secret, box=box, now=now):
+        changes[PASSWORD] = audit.CHANGED
+    if not changes:
+        return
+    if values.role is Role.DEFAULT and before.role is not Role.DEFAULT:
+        _make_room_for_default(session, connection_id, actor=actor, now=now)
+    row.version += 1
+    _write(row, values, actor=actor, now=now)
+    session.flush()
+    outbox.resume(session, connection_id)
+    _record(session, "connection.changed", values.name, changes, actor=actor, now=now)
+
+
+def delete(session: Session, connection_id: UUID, *, actor: audit.Actor, now: datetime) -> None:
+    """Delete a connection with its secrets; one that is gone already stays so. Raises IsDefault."""
+    row = session.scalars(_locked(connection_id)).one_or_none()
+    if row is None:
+        return
+    if row.role == Role.DEFAULT:
+        raise IsDefault
+    changes: Changes = {name: (value, None) for name, value in values_of(row).named().items()}
+    if secrets.drop_password(session, connection_id):
+        changes[PASSWORD] = audit.CHANGED
+    session.delete(row)
+    session.flush()
+    _record(session, "connection.deleted", row.name, changes, actor=actor, now=now)
+
+
+def ensure_builtin(session: Session, now: datetime) -> None:
+    """Give a portal without any connection the built-in mail service as its default."""
+    if session.scalars(select(Connection.id).limit(1)).first() is not None:
+        return
+    row = Connection(id=uuid4(), version=1, created_at=now, method_values={})
+    values = ConnectionValues(name=BUILTIN_NAME, method=Method.BUILTIN, role=Role.DEFAULT)
+    _write(row, values, actor=audit.Actor(None, "the portal", ""), now=now)
+    session.add(row)
+    session.flush()
+
+
+def _apply_secret(
+    session: Session,
+    connection_id: UUID,
+    before: SMTPValues,
+    after: SMTPValues,
+    secret: SecretChange,
+    *,
+    box: SecretBox,
+    now: datetime,
+) -> bool:
+    """Whether what is stored changed."""
+    if secret.action is SecretAction.REPLACE and secret.value:
+        secrets.store_password(session, connection_id, secret.value, after, box=box, now=now)
+        return True
+    if secret.action is SecretAction.CLEAR or before.destination != after.destination:
+        return secrets.drop_password(session, connection_id)
+    return False
+
+
+def _make_room_for_default(session: Session, connection_id: UUID, *, actor: audit.Actor, now: datetime) -> None:
+    """Whoever is the default becomes available."""
+    held = select(Connection).where(Connection.role == Role.DEFAULT, Connection.id != connection_id)
+    for row in session.scalars(held.with_for_update()):
+        row.role = Role.AVAILABLE
+        row.version += 1
+        changes: Changes = {"role": (str(Role.DEFAULT), str(Role.AVAILABLE))}
+        _record(session, "connection.changed", row.name, changes, actor=actor, now=now)
+    session.flush()
+
+
+def _refuse_taken(session: Session, name: str, own_id: UUID | None) -> None:
+    holder = session.scalars(select(Connection.id).where(Connection.name_key == name_key(name))).one_or_none()
+    if holder is not None and holder != own_id:
+        raise NameTaken
+
+
+def _write(row: Connection, values: ConnectionValues, *, actor: audit.Actor, now: datetime) -> None:
+    row.name, row.name_key = values.name, name_key(values.name)
+    row.method, row.role, row.fallback_order = values.method, values.role, values.fallback_order
+    row.method_values = {**row.method_values, Method.SMTP: values.smtp.to_json()}
+    row.from_address, row.display_name = values.from_address, values.display_name
+    row.reply_to, row.envelope_from = values.reply_to, values.envelope_from
+    row.messages_per_minute, row.max_connections = values.messages_per_minute, values.max_connections
+    row.changed_at, row.changed_by = now, actor.name
+
+
+def _differences(old: ConnectionValues, new: ConnectionValues) -> Changes:
+    before, after = old.named(), new.named()
+    return {name: (before[name], after[name]) for name in after if before[name] != after[name]}
+
+
+def _locked(connection_id: UUID) -> Select[Connection]:
+    return (
+        select(Connection)
+        .where(Connection.id == connection_id)
+        .with_for_update()
+        .execution_options(populate_existing=True)
+    )
+
+
+def _record(session: Session, action: str, name: str, changes: Changes, *, actor: audit.Actor, now: datetime) -> None:
+    audit.record(session, action=action, actor=actor, subject=f"connection {name}", changes=changes, now=now)

@@ -1,0 +1,141 @@
+"""What stands and what is wrong with this installation, in plain words, for `portal doctor`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from sqlalchemy.orm import Session
+
+from portal import database, outbox, schema
+from portal.accounts import setup
+from portal.connections.installation import Installation
+from portal.connections.states import MailState, State, mail_state_of, states_of
+from portal.connections.stored import StoredConnection, all_connections
+from portal.extensions import db
+from portal.readiness import SILENT_AFTER
+
+if TYPE_CHECKING:
+    from flask import Flask
+
+_SQLITE_LEVELS = {"0": "OFF", "1": "NORMAL", "2": "FULL", "3": "EXTRA"}
+_DURABLE = frozenset({"FULL", "EXTRA", "on", "local", "remote_write", "remote_apply"})
+
+
+class Verdict(StrEnum):
+    OK = "ok"
+    NOTE = "note"  # as wanted, perhaps, but worth knowing
+    WRONG = "wrong"
+
+
+@dataclass(frozen=True)
+class Finding:
+    verdict: Verdict
+    about: str
+    text: str
+
+
+def examine(app: Flask, now: datetime) -> Iterator[Finding]:
+    """Findings in the order in which one rests on the other; inside an application context.
+
+    Raises what the database's driver raises where the database cannot be reached at all.
+    """
+    yield from _database()
+    try:
+        revision = schema.require_known(db.engine)
+    except schema.SchemaMismatch as mismatch:
+        yield Finding(Verdict.WRONG, "schema", str(mismatch))
+        return
+    yield Finding(Verdict.OK, "schema", f"{revision}, the newest that this version knows is {schema.NEWEST}")
+    session = db.session()
+    yield from _people(session)
+    yield from _worker(session, now)
+    yield from _connections(session, app.extensions["installation"])
+    yield from _mail(session, app.extensions["installation"])
+
+
+def _database() -> Iterator[Finding]:
+    with db.engine.connect() as connection:
+        level = database.synchronous_level(connection)
+    path, url = database.sqlite_path(db.engine), db.engine.url
+    if path is None:
+        yield Finding(Verdict.OK, "database", f"PostgreSQL, {url.database} at {url.host}:{url.port or 5432}")
+        yield _durability(level, f"synchronous_commit={level}")
+        return
+    yield Finding(Verdict.OK, "database", f"SQLite, {path}")
+    if path.stat().st_mode & 0o077:
+        yield Finding(Verdict.WRONG, "database", f"others can read it; run: chmod 600 {path}")
+    level = _SQLITE_LEVELS.get(level, level)
+    yield _durability(level, f"synchronous={level}")
+
+
+def _durability(level: str, setting: str) -> Finding:
+    if level in _DURABLE:
+        return Finding(Verdict.OK, "durability", f"what is accepted is on disk before it is confirmed ({setting})")
+    return Finding(Verdict.WRONG, "durability", f"accepted mail can be lost by a power cut ({setting}); set it to on")
+
+
+def _people(session: Session) -> Iterator[Finding]:
+    if setup.is_open(session):
+        yield Finding(
+            Verdict.WRONG,
+            "people",
+            "there is no administrator yet; portal upgrade prints the address where the first one is made",
+        )
+
+
+def _worker(session: Session, now: datetime) -> Iterator[Finding]:
+    seen_at = outbox.worker_seen_at(session)
+    remedy = "no mail leaves until one runs; start it with: portal run (or portal worker)"
+    if seen_at is None:
+        yield Finding(Verdict.WRONG, "worker", f"none is running; {remedy}")
+    elif now - seen_at > SILENT_AFTER:
+        yield Finding(Verdict.WRONG, "worker", f"the last one was seen at {_moment(seen_at)}; {remedy}")
+    else:
+        yield Finding(Verdict.OK, "worker", f"seen at {_moment(seen_at)}")
+
+
+def _connections(session: Session, installation: Installation) -> Iterator[Finding]:
+    found = all_connections(session, box=installation.box)
+    states = states_of(session, found, installation=installation)
+    for one in found:
+        shown = states[one.id]
+        about = f"connection {one.values.name}"
+        if one.password_stored_at and not one.password_is_readable:
+            yield Finding(Verdict.WRONG, about, _unreadable(one))
+        elif shown.state in {State.PAUSED, State.NEEDS_SECRET}:
+            yield Finding(Verdict.WRONG, about, f"{shown.label}. {shown.reason}")
+        elif shown.state is State.DRAFT:
+            yield Finding(Verdict.NOTE, about, str(shown.reason))
+        else:
+            yield Finding(Verdict.OK, about, str(shown.label).lower())
+
+
+def _unreadable(one: StoredConnection) -> str:
+    return (
+        f"the key does not open its password, stored at {_moment(one.password_stored_at)}; bring the former "
+        "PORTAL_SECRET_KEY back (several may be given, separated by commas), or type the password again"
+    )
+
+
+_MAIL = {
+    MailState.READY: Finding(Verdict.OK, "mail", "leaves by the default connection"),
+    MailState.CAPTURES: Finding(
+        Verdict.NOTE, "mail", "is kept here and does not leave; connect a mail server under Email settings"
+    ),
+    MailState.NO_WAY_OUT: Finding(
+        Verdict.WRONG, "mail", "cannot leave: no default connection can send; choose or mend one under Connections"
+    ),
+    MailState.SWITCHED_OFF: Finding(Verdict.NOTE, "mail", "is switched off under Email settings; messages wait"),
+}
+
+
+def _mail(session: Session, installation: Installation) -> Iterator[Finding]:
+    yield _MAIL[mail_state_of(session, installation=installation)]
+
+
+def _moment(moment: datetime | None) -> str:
+    return f"{moment:%Y-%m-%d %H:%M:%S} UTC" if moment else "an unknown time"

@@ -1,0 +1,69 @@
+"""Form fields whose text must pass a check of the mail room or of another: addresses, names, hosts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from wtforms import StringField
+from wtforms.validators import ValidationError
+
+from portal.mail.addresses import Mailbox, parse_mailbox, readable_address
+from portal.web.translation import translate
+
+Check = Callable[[str], object]  # raises ValueError with a `reason`, a Text
+
+
+class CheckedField(StringField):
+    """A line of text without blanks at its ends, which `check` turns into its canonical form. Empty is valid."""
+
+    def __init__(
+        self, *args: Any, check: Callable[[str], str], shown: Callable[[str], str] = str, **kwargs: Any
+    ) -> None:
+        super().__init__(*args, **kwargs)
+        self._check = check
+        self._shown = shown
+
+    def _value(self) -> str:
+        return self._shown(self.data or "")
+
+    def process_formdata(self, valuelist: list[str]) -> None:
+        if valuelist:
+            self.data = valuelist[0].strip()
+
+    def pre_validate(self, _form: Any) -> None:
+        if self.data:
+            explain(self._check, self.data)
+
+    def value(self) -> str:
+        """The canonical form, "" where nothing was typed. Only after validation."""
+        return self._check(self.data) if self.data else ""
+
+
+class MailboxField(CheckedField):
+    """An address, also typed as `Name <address>`. Empty is valid."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, check=lambda text: parse_mailbox(text).address, shown=readable_address, **kwargs)
+
+    def mailbox(self) -> Mailbox | None:
+        """What was typed, None where nothing was. Only after validation."""
+        return parse_mailbox(self.data) if self.data else None
+
+
+def sender_of(from_address: MailboxField, display_name: CheckedField) -> tuple[str, str]:
+    """Address and display name; a name typed with the address goes before the one in the other field."""
+    mailbox = from_address.mailbox()
+    address = mailbox.address if mailbox else ""
+    return address, (mailbox.display_name if mailbox else "") or display_name.value()
+
+
+def explain(check: Check, text: str) -> None:
+    """Run a check; its reason becomes the field's error."""
+    try:
+        check(text)
+    except ValueError as error:
+        reason = getattr(error, "reason", None)
+        if reason is None:
+            raise
+        raise ValidationError(translate(reason)) from None

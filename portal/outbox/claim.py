@@ -1,0 +1,129 @@
+"""Claiming: which deliveries are due, and taking a lease on some of them; the state does not change yet."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from sqlalchemy import bindparam, select, text, update
+from sqlalchemy.engine import Connection
+
+from portal.outbox.leases import moment
+from portal.outbox.models import IS_UNCLAIMED, IS_WAITING, Delivery
+from portal.outbox.prepared import Priority
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """One delivery that this process holds a lease on."""
+
+    id: int
+    message_id: UUID
+    route: str
+    priority: int
+    sender: str | None
+    size: int
+    due_at: datetime
+    deliver_by: datetime
+    lost_leases: int
+
+    @property
+    def is_suspect(self) -> bool:
+        """It was in hand when a worker died: it goes alone, so that no neighbour is blamed with it."""
+        return self.lost_leases > 0
+
+
+_COLUMNS = [getattr(Delivery.__table__.c, name) for name in Claimed.__slots__]
+
+# Steps from each route to the next through the partial index instead of reading every waiting row.
+_ROUTES = text(
+    "WITH RECURSIVE found(route) AS ("
+    " SELECT (SELECT min(route) FROM delivery"
+    "  WHERE state IN ('queued', 'deferred') AND lease_until IS NULL)"
+    " UNION ALL"
+    " SELECT (SELECT min(d.route) FROM delivery AS d"
+    "  WHERE d.state IN ('queued', 'deferred') AND d.lease_until IS NULL AND d.route > found.route)"
+    " FROM found WHERE found.route IS NOT NULL"
+    ") SELECT route FROM found WHERE route IS NOT NULL"
+)
+
+
+def waiting_routes(connection: Connection) -> list[str]:
+    """The routes on which something waits that nobody has claimed, due or not."""
+    return list(connection.scalars(_ROUTES))
+
+
+_DUE = select(
+    *(
+        select(Delivery.id)
+        .where(IS_UNCLAIMED, Delivery.route == bindparam("route"), Delivery.priority == int(priority))
+        .where(Delivery.due_at <= bindparam("now", type_=Delivery.due_at.type))
+        .exists()
+        for priority in Priority
+    )
+)
+
+
+def due_priorities(connection: Connection, route: str, now: datetime) -> list[Priority]:
+    """The priorities of which something is due on the route, the first to go first."""
+    found = connection.execute(_DUE, {"route": route, "now": now}).one()
+    return [priority for priority, is_due in zip(Priority, found, strict=True) if is_due]
+
+
+def claim(
+    connection: Connection,
+    *,
+    route: str,
+    priority: Priority,
+    limit: int,
+    owner: str,
+    now: datetime,
+    lease: timedelta,
+) -> list[Claimed]:
+    """Take a lease on up to `limit` due deliveries, the longest due first."""
+    picked = (
+        select(Delivery.id)
+        .where(IS_UNCLAIMED, Delivery.route == route, Delivery.priority == int(priority))
+        .where(Delivery.due_at <= now)
+        .order_by(Delivery.due_at)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+        .cte("picked")
+    )
+    rows = connection.execute(
+        update(Delivery)
+        .where(Delivery.id.in_(select(picked.c.id)))
+        .values(lease_owner=owner, lease_until=moment(connection, now, lease))
+        .returning(*_COLUMNS)
+    )
+    return sorted((Claimed(*row) for row in rows), key=lambda claimed: (claimed.due_at, claimed.id))
+
+
+def release(connection: Connection, delivery_ids: Sequence[int], *, owner: str) -> None:
+    """Give claimed deliveries back untouched."""
+    if delivery_ids:
+        connection.execute(
+            update(Delivery)
+            .where(Delivery.id.in_(delivery_ids), IS_WAITING, Delivery.lease_owner == owner)
+            .values(lease_owner=None, lease_until=None)
+        )
+
+
+def renew(
+    connection: Connection, delivery_ids: Iterable[int], *, owner: str, now: datetime, lease: timedelta
+) -> set[int]:
+    """Renew the leases; returns the ids of those that are still ours."""
+    kept: set[int] = set()
+    ids = list(delivery_ids)
+    for start in range(0, len(ids), 500):
+        kept.update(
+            connection.scalars(
+                update(Delivery)
+                .where(Delivery.id.in_(ids[start : start + 500]), Delivery.lease_owner == owner)
+                .values(lease_until=moment(connection, now, lease))
+                .returning(Delivery.id)
+            )
+        )
+    return kept

@@ -1,0 +1,144 @@
+"""Periodic work, done once across all machines: a lease in the table `job` decides which worker runs it.
+
+A failed run is written down and tried again when it is next due; it stops neither the worker nor other jobs.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import structlog
+from sqlalchemy import or_, select, true, update
+from sqlalchemy.dialects.postgresql import insert as postgresql_insert
+from sqlalchemy.dialects.sqlite import insert as sqlite_insert
+from sqlalchemy.engine import Connection
+
+from portal.outbox.leases import moment
+from portal.outbox.ledger import Ledger
+from portal.outbox.models import JobState
+
+JOB_LEASE = timedelta(seconds=60)  # a run takes less
+_LOOK_EVERY_SECONDS = 1.0
+_ERROR_LIMIT = 500  # characters
+_log = structlog.get_logger("portal.outbox")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """Work to be done every so often.
+
+    `is_waiting` makes it run as soon as something was committed that it answers yes to: it only reads, in a short
+    transaction of its own, and is asked at every commit. Two runs never overlap, on whatever machines.
+    """
+
+    name: str
+    every: timedelta
+    run: Callable[[datetime], object]
+    is_waiting: Callable[[], bool] | None = None
+
+
+class JobRunner(threading.Thread):
+    """Runs the jobs of one worker, one after the other."""
+
+    def __init__(self, jobs: Sequence[Job], ledger: Ledger) -> None:
+        super().__init__(name="outbox-jobs", daemon=True)
+        self._jobs = jobs
+        self._ledger = ledger
+        self._due: dict[str, float] = {job.name: 0.0 for job in jobs}  # monotonic
+        self._woken = threading.Event()
+        self._is_closed = False
+
+    def wake(self) -> None:
+        """Something was committed."""
+        self._woken.set()
+
+    def close(self) -> None:
+        """No further run begins."""
+        self._is_closed = True
+        self._woken.set()
+
+    def run(self) -> None:
+        while not self._is_closed:
+            self._woken.wait(_LOOK_EVERY_SECONDS)
+            was_woken = self._woken.is_set()
+            self._woken.clear()
+            self.run_due(was_woken=was_woken)
+
+    def run_due(self, *, was_woken: bool) -> None:
+        """Run what is due now; never raises."""
+        for job in self._jobs:
+            if self._is_closed:
+                return
+            try:
+                self._run_if_due(job, was_woken=was_woken)
+            except Exception:  # noqa: BLE001 - one job must not stop the others
+                _log.exception("a job could not be run", job=job.name)
+                self._due[job.name] = time.monotonic() + _LOOK_EVERY_SECONDS
+
+    def _run_if_due(self, job: Job, *, was_woken: bool) -> None:
+        is_wanted = was_woken and job.is_waiting is not None and job.is_waiting()
+        if not is_wanted and time.monotonic() < self._due[job.name]:
+            return
+        now = self._ledger.settings.clock()
+        with self._ledger.write() as connection:
+            _ensure(connection, job, now)
+            is_ours = _take(connection, job, owner=self._ledger.owner, now=now, is_wanted=is_wanted)
+            due_at = connection.scalar(select(JobState.due_at).where(JobState.name == job.name))
+        if is_ours:
+            error = self._attempt(job, now)
+            due_at = self._ledger.settings.clock() + job.every
+            with self._ledger.write() as connection:
+                _finish(connection, job, owner=self._ledger.owner, now=now, due_at=due_at, error=error)
+        wait = ((due_at or now) - self._ledger.settings.clock()).total_seconds()
+        self._due[job.name] = time.monotonic() + max(wait, _LOOK_EVERY_SECONDS)
+
+    def _attempt(self, job: Job, now: datetime) -> str:
+        try:
+            job.run(now)
+        except Exception as error:  # noqa: BLE001 - whatever a job raises is written down
+            _log.exception("a job failed", job=job.name)
+            return f"{type(error).__name__}: {error}"[:_ERROR_LIMIT]
+        return ""
+
+
+def _ensure(connection: Connection, job: Job, now: datetime) -> None:
+    values = {"name": job.name, "due_at": now, "last_error": ""}
+    if connection.dialect.name == "postgresql":
+        connection.execute(postgresql_insert(JobState).values(values).on_conflict_do_nothing())
+    else:
+        connection.execute(sqlite_insert(JobState).values(values).on_conflict_do_nothing())
+
+
+def _take(connection: Connection, job: Job, *, owner: str, now: datetime, is_wanted: bool) -> bool:
+    at = moment(connection, now)
+    is_due = true() if is_wanted else JobState.due_at <= now
+    is_far = JobState.due_at > now + 2 * job.every  # the clock was set back since
+    taken = connection.execute(
+        update(JobState)
+        .where(JobState.name == job.name, or_(is_due, is_far))
+        .where(
+            or_(
+                JobState.lease_until.is_(None),
+                JobState.lease_until <= at,
+                JobState.lease_until > moment(connection, now, 2 * JOB_LEASE),
+            )
+        )
+        .values(lease_owner=owner, lease_until=moment(connection, now, JOB_LEASE))
+    )
+    return taken.rowcount == 1
+
+
+def _finish(connection: Connection, job: Job, *, owner: str, now: datetime, due_at: datetime, error: str) -> None:
+    values: dict[str, Any] = {"lease_owner": None, "lease_until": None, "due_at": due_at}
+    if error:
+        values |= {"last_error_at": now, "last_error": error}
+    else:
+        values |= {"last_success_at": now, "last_error": ""}
+    connection.execute(
+        update(JobState).where(JobState.name == job.name, JobState.lease_owner == owner).values(**values)
+    )

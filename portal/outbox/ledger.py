@@ -1,0 +1,235 @@
+"""The ledger of one worker: one commit writes down what a slice came to and begins the next.
+
+On SQLite all writes of a worker go through one lock of the process, so that its senders queue for the database's
+single writer in order instead of sleeping and trying again.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+from datetime import datetime
+
+import structlog
+from sqlalchemy.engine import Connection, Engine
+
+from portal.database import writing
+from portal.outbox import bodies, contents, pacing, slices
+from portal.outbox.claim import Claimed, release
+from portal.outbox.contents import Loaded, envelope_sender
+from portal.outbox.leases import HeldLeases, clock, new_owner
+from portal.outbox.outcomes import Outcome, without_way_out
+from portal.outbox.pacing import Grant
+from portal.outbox.pauses import Pause
+from portal.outbox.pausing import CONNECTING, note_error, note_success
+from portal.outbox.prepared import WayOut, WaysOut
+from portal.outbox.recording import Ended, Recorder, whole_ends
+from portal.outbox.settings import Surroundings, WorkerSettings
+from portal.outbox.states import State
+from portal.transports import PermanentError, SenderRefused, TransientError
+
+LOGGER = "portal.outbox"
+_log = structlog.get_logger(LOGGER)
+
+
+@dataclass(frozen=True)
+class Turn:
+    """The next slice, ready to be sent, and what of it must wait for the way out's pace."""
+
+    loaded: Sequence[Loaded]
+    waiting: Sequence[Claimed] = ()
+    wait_seconds: float = 0.0
+
+
+class Ledger:
+    """Used by all threads of a worker."""
+
+    def __init__(self, engine: Engine, surroundings: Surroundings, settings: WorkerSettings) -> None:
+        self.engine = engine
+        self.owner = new_owner()
+        self.leases = HeldLeases(settings.lease)
+        self.surroundings = surroundings
+        self.settings = settings
+        self._writing = writing(engine)
+        is_sqlite = engine.dialect.name == "sqlite"
+        self._lock: AbstractContextManager[object] = threading.Lock() if is_sqlite else nullcontext()
+
+    @contextmanager
+    def write(self) -> Iterator[Connection]:
+        """A short transaction of this worker."""
+        with self._lock, self._writing.begin() as connection:
+            yield connection
+
+    def turn(
+        self,
+        way_out: WayOut,
+        outcomes: Sequence[Outcome],
+        batch: Sequence[Claimed],
+        *,
+        is_probe: bool,
+        is_doubted: bool,
+    ) -> Turn:
+        """Record the outcomes and begin the next slice. `is_doubted`: a success is worth writing down."""
+        since, now = time.monotonic(), self.settings.clock()
+        with self.write() as connection:
+            ended = self._record(connection, outcomes, now)
+            news = self._note(connection, way_out, outcomes, is_probe=is_probe, is_doubted=is_doubted, now=now)
+            grant = self._paced(connection, way_out, outcomes, len(batch), now)
+            granted = batch[: grant.messages]
+            ids = [claimed.id for claimed in granted]
+            started = slices.start(connection, ids, owner=self.owner, now=now, lease=self.settings.lease)
+            stayed = [one for one in ids if one not in started]
+            release(connection, stayed, owner=self.owner)
+            rows = contents.fetch(connection, [one for one in granted if one.id in started])
+        self.leases.take(started, since=since)
+        self.leases.drop([*stayed, *(outcome.loaded.claimed.id for outcome in outcomes)])
+        self._tell(way_out, outcomes, ended, news, now)
+        if any(one.deliver_by <= now for one in granted):
+            self.expire()
+        loaded = contents.unpack(rows, box=self.surroundings.box)
+        return Turn(loaded, batch[grant.messages :], grant.wait_seconds)
+
+    def fail_untried(self, claimed: Sequence[Claimed], ways_out: WaysOut) -> None:
+        """Test messages for which there is no way out: their one try has failed."""
+        now = self.settings.clock()
+        with self.write() as connection:
+            ids = [one.id for one in claimed]
+            started = slices.start(connection, ids, owner=self.owner, now=now, lease=self.settings.lease)
+            rows = contents.fetch(connection, [one for one in claimed if one.id in started])
+            outcomes = [without_way_out(one, ways_out, now) for one in contents.unpack(rows, box=self.surroundings.box)]
+            ended = self._record(connection, outcomes, now)
+        self.leases.drop(ids)
+        self._tell_ends(ended, now)
+
+    def expire(self) -> None:
+        """End what is past its time."""
+        now = self.settings.clock()
+        expired = slices.AT_ONCE
+        while expired == slices.AT_ONCE:
+            with self.write() as connection:
+                overdue = slices.expire(connection, now)
+                expired = len(overdue)
+                ended = whole_ends(connection, overdue) if overdue else []
+                bodies.erase_secrets(connection, overdue)
+            self._tell_ends(ended, now)
+
+    def _record(self, connection: Connection, outcomes: Sequence[Outcome], now: datetime) -> list[Ended]:
+        if not outcomes:
+            return []
+        recorder = Recorder(
+            connection,
+            owner=self.owner,
+            box=self.surroundings.box,
+            now=now,
+            uncertain_for=self.settings.lease,
+        )
+        return recorder.record(outcomes)
+
+    def _note(
+        self,
+        connection: Connection,
+        way_out: WayOut,
+        outcomes: Sequence[Outcome],
+        *,
+        is_probe: bool,
+        is_doubted: bool,
+        now: datetime,
+    ) -> list[Pause]:
+        """What the outcomes say of the way out, in the order in which they came."""
+        news = []
+        for outcome in outcomes:
+            sender = envelope_sender(outcome.loaded.claimed.sender, way_out)
+            if is_doubted and shows_that_it_works(outcome):
+                refused = isinstance(outcome.error, SenderRefused)
+                note_success(connection, way_out.connection_id, sender="" if refused else sender)
+            if outcome.error is not None and not outcome.loaded.is_tried_once:
+                pause = note_error(
+                    connection, way_out.connection_id, outcome.error, sender=sender, is_probe=is_probe, now=now
+                )
+                if pause is not None:
+                    news.append(pause)
+        return news
+
+    def _paced(
+        self, connection: Connection, way_out: WayOut, outcomes: Sequence[Outcome], wanted: int, now: datetime
+    ) -> Grant:
+        if way_out.messages_per_minute is None:
+            return Grant(wanted)
+        returned = sum(1 for outcome in outcomes if not outcome.was_tried)
+        budget = pacing.open_budget(connection, way_out.connection_id)
+        grant = pacing.settle(
+            budget,
+            owner=self.owner,
+            limit=way_out.messages_per_minute,
+            wanted=wanted,
+            finished=len(outcomes) - returned,
+            returned=returned,
+            at=clock(connection, now).timestamp(),
+        )
+        pacing.store_budget(connection, way_out.connection_id, budget)
+        return grant
+
+    def _tell(
+        self,
+        way_out: WayOut,
+        outcomes: Sequence[Outcome],
+        ended: Sequence[Ended],
+        news: Sequence[Pause],
+        now: datetime,
+    ) -> None:
+        _log_outcomes(outcomes)
+        for pause in news:
+            _log.warning("way out paused", connection=way_out.name, code=pause.code, step=pause.step, said=pause.said)
+            if self.surroundings.on_paused is not None:
+                with _logged("on_paused"):
+                    self.surroundings.on_paused(way_out.connection_id, pause, now)
+        self._tell_ends(ended, now)
+
+    def _tell_ends(self, ended: Sequence[Ended], now: datetime) -> None:
+        if self.surroundings.on_end_state is None:
+            return
+        for message_id, state in ended:
+            with _logged("on_end_state"):
+                self.surroundings.on_end_state(message_id, state, now)
+
+
+def shows_that_it_works(outcome: Outcome) -> bool:
+    """Whether the way out took the message or judged it: connected, encrypted and signed in."""
+    error = outcome.error
+    if error is None:
+        return outcome.was_tried and all(part.reply.code for part in outcome.parts)
+    if isinstance(error, (PermanentError, SenderRefused)):
+        return error.reply is not None
+    return isinstance(error, TransientError) and error.step not in CONNECTING and error.reply is not None
+
+
+@contextmanager
+def _logged(name: str) -> Iterator[None]:
+    try:
+        yield
+    except Exception:  # noqa: BLE001 - what is committed stays, whatever a hook makes of it
+        _log.exception("a hook failed", hook=name)
+
+
+def _log_outcomes(outcomes: Sequence[Outcome]) -> None:
+    """One line for each attempt and fate, in Postfix's shape; no recipient, no content."""
+    tells_successes = logging.getLogger(LOGGER).isEnabledFor(logging.INFO)
+    for outcome in outcomes:
+        for part in outcome.parts if outcome.was_tried else ():
+            is_success = part.state is State.SENT
+            if is_success and not tells_successes:
+                continue
+            (_log.info if is_success else _log.warning)(
+                "delivery attempt",
+                message_id=str(outcome.loaded.claimed.message_id),
+                status=str(part.state),
+                recipients=len(part.rcpt_to),
+                connection=outcome.connection_name,
+                reply=str(part.reply),
+                code=part.code,
+                elapsed_ms=outcome.elapsed_ms,
+            )

@@ -1,0 +1,177 @@
+"""Pausing a way out that is at fault, probing it, and resuming: no message fails for a fault of its way out.
+
+A fault (password, certificate, permission) pauses at once and is probed every 5 minutes, a refused sign-in
+every 30, since providers lock accounts that knock more often. Three connection failures in a row pause for
+30 s, doubling to 10 minutes. A quota rests the way out as long as it asks for. A refused sender pauses only
+that sender there. A probe is one ordinary message.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import delete, or_, select, update
+from sqlalchemy.engine import Connection
+from sqlalchemy.orm import Session
+
+from portal.outbox import wakeup
+from portal.outbox.models import IS_WAITING, Delivery, Message, WayOutRecord
+from portal.outbox.pauses import Cause, Pause
+from portal.outbox.way_out_rows import locked_row
+from portal.transports import (
+    ConnectionFault,
+    QuotaReached,
+    SenderRefused,
+    Step,
+    TransientError,
+    TransportError,
+)
+
+PROBE_EVERY = timedelta(minutes=5)
+PROBE_SIGN_IN_EVERY = timedelta(minutes=30)
+FAILURES_TO_PAUSE = 3
+FIRST_PAUSE = timedelta(seconds=30)
+LONGEST_PAUSE = timedelta(minutes=10)
+LONGEST_REST = timedelta(hours=1)
+_PROBE_LASTS = timedelta(minutes=2)  # a prober that died leaves the probe to others after that
+_SAID_LIMIT = 1000  # characters
+CONNECTING = frozenset({Step.RESOLVE, Step.CONNECT, Step.TLS, Step.GREETING, Step.CAPABILITIES})
+
+
+def note_error(
+    connection: Connection,
+    connection_id: UUID,
+    error: TransportError,
+    *,
+    sender: str,
+    is_probe: bool,
+    now: datetime,
+) -> Pause | None:
+    """What an error means for its way out. Returns the pause when administrators are to be told of it now."""
+    match error:
+        case ConnectionFault():
+            pause_for = PROBE_SIGN_IN_EVERY if error.step in {Step.AUTHENTICATE, Step.TOKEN} else PROBE_EVERY
+            cause, whose = Cause.FAULT, ""
+        case SenderRefused():
+            cause, whose, pause_for = Cause.SENDER, sender, PROBE_EVERY
+        case QuotaReached():
+            cause, whose, pause_for = Cause.QUOTA, "", min(error.retry_after, LONGEST_REST)
+        case TransientError() if error.step in CONNECTING:
+            cause, whose, pause_for = Cause.UNREACHABLE, "", FIRST_PAUSE
+        case _:
+            return None
+    before = locked_row(connection, connection_id, whose)
+    is_paused = before.status == "paused"
+    is_worse = cause is Cause.FAULT and before.cause != Cause.FAULT
+    if is_paused and not is_probe and not is_worse:
+        return None  # it was on its way when the way out was paused
+    if cause is Cause.UNREACHABLE:
+        failures = _count_failure(connection, connection_id, before.failures)
+        if not is_paused and failures < FAILURES_TO_PAUSE:
+            return None
+        pause_for = min(FIRST_PAUSE * 2 ** max(0, min(failures - FAILURES_TO_PAUSE, 10)), LONGEST_PAUSE)
+    pause = Pause(
+        cause,
+        code=error.code,
+        step=error.step,
+        said=str(error.reply or error.seen)[:_SAID_LIMIT],
+        since=before.since if is_paused else now,
+        next_probe_at=now + pause_for,
+        sender=whose,
+    )
+    _store(connection, connection_id, pause)
+    is_news = not is_paused or is_worse
+    return pause if is_news and cause is not Cause.QUOTA else None  # a limit that is respected is no news
+
+
+def note_success(connection: Connection, connection_id: UUID, *, sender: str) -> None:
+    """The way out works, and so does the sender: what was paused is ready."""
+    connection.execute(
+        update(WayOutRecord)
+        .where(WayOutRecord.connection_id == connection_id, WayOutRecord.sender == "")
+        .where(or_(WayOutRecord.status == "paused", WayOutRecord.failures > 0))
+        .values(**_READY_VALUES)
+    )
+    lifted = connection.execute(
+        delete(WayOutRecord).where(
+            WayOutRecord.connection_id == connection_id, WayOutRecord.sender == sender, WayOutRecord.sender != ""
+        )
+    )
+    if lifted.rowcount:
+        _make_due(connection, {sender})
+
+
+def take_probe(connection: Connection, connection_id: UUID, *, sender: str = "", now: datetime) -> bool:
+    """Whether this worker may make the probe that is due; no other worker may for the next two minutes."""
+    taken = connection.execute(
+        update(WayOutRecord)
+        .where(WayOutRecord.connection_id == connection_id, WayOutRecord.sender == sender)
+        .where(WayOutRecord.status == "paused", WayOutRecord.next_probe_at <= now)
+        .values(next_probe_at=now + _PROBE_LASTS)
+    )
+    return taken.rowcount == 1
+
+
+def resume(session: Session, connection_id: UUID) -> None:
+    """The connection was changed, or checked and found to work: try again at once."""
+    connection = session.connection()
+    refused = set(
+        connection.scalars(
+            delete(WayOutRecord)
+            .where(WayOutRecord.connection_id == connection_id, WayOutRecord.sender != "")
+            .returning(WayOutRecord.sender)
+        )
+    )
+    if refused:
+        _make_due(connection, refused)
+    connection.execute(update(WayOutRecord).where(WayOutRecord.connection_id == connection_id).values(**_READY_VALUES))
+    wakeup.notify(connection)
+
+
+_READY_VALUES: dict[str, Any] = {
+    "status": "ready",
+    "cause": "",
+    "code": "",
+    "step": "",
+    "said": "",
+    "since": None,
+    "next_probe_at": None,
+    "failures": 0,
+}
+
+
+def _make_due(connection: Connection, senders: set[str]) -> None:
+    """Messages of refused senders were put off to the next probe; a sender may also be the way out's own."""
+    queued_at = select(Message.created_at).where(Message.id == Delivery.message_id).scalar_subquery()
+    connection.execute(
+        update(Delivery)
+        .where(IS_WAITING, or_(Delivery.sender.in_(senders), Delivery.sender.is_(None)))
+        .values(due_at=queued_at)
+    )
+
+
+def _count_failure(connection: Connection, connection_id: UUID, before: int) -> int:
+    connection.execute(
+        update(WayOutRecord)
+        .where(WayOutRecord.connection_id == connection_id, WayOutRecord.sender == "")
+        .values(failures=before + 1)
+    )
+    return before + 1
+
+
+def _store(connection: Connection, connection_id: UUID, pause: Pause) -> None:
+    connection.execute(
+        update(WayOutRecord)
+        .where(WayOutRecord.connection_id == connection_id, WayOutRecord.sender == pause.sender)
+        .values(
+            status="paused",
+            cause=pause.cause,
+            code=pause.code,
+            step=pause.step,
+            said=pause.said,
+            since=pause.since,
+            next_probe_at=pause.next_probe_at,
+        )
+    )

@@ -1,0 +1,112 @@
+"""The arrows out of the queue that the worker takes: begin to send, expire, hold, put off."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from functools import lru_cache
+from uuid import UUID
+
+from sqlalchemy import bindparam, select, update
+from sqlalchemy.engine import Connection
+from sqlalchemy.sql.dml import ReturningUpdate
+
+from portal.outbox.leases import lease_end, lease_parameters
+from portal.outbox.models import IS_SWITCHED_OFF, IS_UNCLAIMED, IS_WAITING, Delivery
+from portal.outbox.prepared import Priority
+from portal.outbox.states import HeldReason, State, may_become
+
+AT_ONCE = 1000  # rows of one transaction
+
+
+def start(
+    connection: Connection, delivery_ids: Sequence[int], *, owner: str, now: datetime, lease: timedelta
+) -> set[int]:
+    """Claimed deliveries begin to be sent, their leases renewed; returns those that may.
+
+    One that was cancelled, lost or is past its time since it was claimed stays behind.
+    """
+    if not delivery_ids:
+        return set()
+    values = {"ids": delivery_ids, "owner": owner, "now": now, **lease_parameters(connection, now, lease)}
+    return set(connection.scalars(_start(connection.dialect.name), values))
+
+
+@lru_cache(maxsize=4)
+def _start(dialect: str) -> ReturningUpdate[tuple[int]]:
+    return (
+        update(Delivery)
+        .where(Delivery.id.in_(bindparam("ids", expanding=True)))
+        .where(Delivery.state.in_(may_become(State.SENDING)))
+        .where(Delivery.lease_owner == bindparam("owner"), Delivery.deliver_by > bindparam("now"))
+        .values(state=State.SENDING, lease_until=lease_end(dialect))
+        .returning(Delivery.id)
+    )
+
+
+def expire(connection: Connection, now: datetime, *, at_most: int = AT_ONCE) -> list[UUID]:
+    """Whatever waits and is past its time is over, claimed or not; returns the messages' ids, one for each."""
+    overdue = (
+        select(Delivery.id)
+        .where(Delivery.ended_at.is_(None), Delivery.deliver_by <= now)
+        .where(Delivery.state.in_(("queued", "deferred", "held")))
+        .order_by(Delivery.deliver_by)
+        .limit(at_most)
+        .with_for_update(skip_locked=True)
+        .cte("overdue")
+    )
+    return list(
+        connection.scalars(
+            update(Delivery)
+            .where(Delivery.id.in_(select(overdue.c.id)), Delivery.state.in_(("queued", "deferred", "held")))
+            .values(state=State.EXPIRED, held_reason=None, lease_owner=None, lease_until=None, ended_at=now)
+            .returning(Delivery.message_id)
+        )
+    )
+
+
+def put_off(connection: Connection, delivery_ids: Sequence[int], *, owner: str, until: datetime) -> None:
+    """Claimed deliveries of a sender that is refused on their way out wait for its next probe."""
+    if delivery_ids:
+        connection.execute(
+            update(Delivery)
+            .where(Delivery.id.in_(delivery_ids), IS_WAITING, Delivery.lease_owner == owner)
+            .values(due_at=until, lease_owner=None, lease_until=None)
+        )
+
+
+def hold_switched_off(connection: Connection, route: str) -> int:
+    """Sending is switched off: what waits on the route is held, test messages excepted; returns how many."""
+    waiting = (
+        select(Delivery.id)
+        .where(IS_UNCLAIMED, Delivery.route == route, Delivery.priority != int(Priority.ONCE))
+        .limit(AT_ONCE)
+        .with_for_update(skip_locked=True)
+        .cte("waiting")
+    )
+    return connection.execute(
+        update(Delivery)
+        .where(Delivery.id.in_(select(waiting.c.id)), Delivery.state.in_(may_become(State.HELD)))
+        .values(state=State.HELD, held_reason=HeldReason.SWITCHED_OFF)
+    ).rowcount
+
+
+def switched_off_routes(connection: Connection) -> list[str]:
+    """The routes whose messages are held only because sending is switched off."""
+    return list(connection.scalars(select(Delivery.route).where(IS_SWITCHED_OFF).distinct()))
+
+
+def release_switched_on(connection: Connection, route: str) -> int:
+    """Sending is on again: what was held for that waits again; returns how many."""
+    held = (
+        select(Delivery.id)
+        .where(IS_SWITCHED_OFF, Delivery.route == route)
+        .limit(AT_ONCE)
+        .with_for_update(skip_locked=True)
+        .cte("held")
+    )
+    return connection.execute(
+        update(Delivery)
+        .where(Delivery.id.in_(select(held.c.id)), Delivery.state == State.HELD)
+        .values(state=State.QUEUED, held_reason=None)
+    ).rowcount

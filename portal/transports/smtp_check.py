@@ -1,0 +1,211 @@
+"""A connection check: the conversation up to the point where a message would begin, step by step.
+
+Nothing is sent: after the 354 to DATA the connection is dropped, and a server delivers nothing that was not
+ended by a dot (RFC 5321 4.1.1.4).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from time import monotonic
+
+from portal.network.policy import MailPolicy
+from portal.transports import (
+    ConnectionFault,
+    OutgoingMessage,
+    Step,
+    StepResult,
+    StepStatus,
+    TransportError,
+)
+from portal.transports.diagnosis import Target, diagnose
+from portal.transports.smtp_blotting import Transcript, secret_forms
+from portal.transports.smtp_capabilities import Capabilities
+from portal.transports.smtp_conversation import target_of
+from portal.transports.smtp_envelope import envelope_commands
+from portal.transports.smtp_findings import Finding, of_capabilities, of_certificate, of_encryption, of_settings, passed
+from portal.transports.smtp_opening import Opening
+from portal.transports.smtp_second_look import CERTIFICATE_CODES, certificate_at, speaks_tls
+from portal.transports.smtp_settings import Auth, Security, SMTPSettings
+from portal.transports.smtp_tls import make_context
+
+_PATIENCE_WITH_SILENCE = 5.0
+_MOST_ADDRESSES_SHOWN = 6
+
+
+def check_smtp(
+    settings: SMTPSettings,
+    *,
+    sender: str,
+    recipient: str,
+    policy: MailPolicy,
+    ca_bundle: Path | None = None,
+    on_step: Callable[[StepResult], None],
+    cancelled: Callable[[], bool],
+) -> tuple[StepResult, ...]:
+    """Every step in the order in which it is taken, reported to `on_step` as it ends.
+
+    Ends within the timeout of the settings, which bounds all waits together here, and two seconds. After a `fail`,
+    or once `cancelled` says so (asked between steps), the rest are `skip`. Raises nothing of its own.
+    """
+    check = _Check(settings, sender=sender, recipient=recipient, policy=policy, ca_bundle=ca_bundle)
+    results = []
+    try:
+        for result in check.results(cancelled):
+            results.append(result)
+            on_step(result)
+    finally:
+        check.end()
+    return tuple(results)
+
+
+class _Check:
+    """The state of one check: the deadline of all its waits, and the conversation as far as it has come."""
+
+    def __init__(
+        self, settings: SMTPSettings, *, sender: str, recipient: str, policy: MailPolicy, ca_bundle: Path | None
+    ) -> None:
+        self._settings = settings
+        self._sender = sender
+        self._recipient = recipient
+        self._policy = policy
+        self._deadline = monotonic() + settings.timeout_seconds
+        self._transcript = Transcript(secret_forms(settings.sign_in_name, settings.password))
+        self._commands: list[str] = []
+        self._opening = Opening(
+            settings,
+            policy=policy,
+            trust=partial(
+                make_context,
+                verify_certificate=settings.verify_certificate,
+                ca_certificate=settings.ca_certificate,
+                ca_bundle=ca_bundle,
+            ),
+            deadline=self._deadline,
+            transcript=self._transcript,
+        )
+
+    def results(self, cancelled: Callable[[], bool]) -> Iterator[StepResult]:
+        is_over = False
+        for step, take in self._steps():
+            is_over = is_over or cancelled()
+            if is_over:
+                yield StepResult(step, StepStatus.SKIP, 0, "")
+                continue
+            started = monotonic()
+            try:
+                finding = take()
+            except TransportError as error:
+                finding = self._failure(error)
+            is_over = finding.status is StepStatus.FAIL
+            elapsed_ms = round((monotonic() - started) * 1000)
+            yield StepResult(step, finding.status, elapsed_ms, finding.seen, finding.diagnosis, self._transcript.take())
+
+    def end(self) -> None:
+        """Drop the connection: QUIT after a 354 would be the first line of a message."""
+        self._opening.close()
+
+    def _steps(self) -> Iterator[tuple[Step, Callable[[], Finding]]]:
+        yield Step.SETTINGS, self._judge_settings
+        yield Step.TOKEN, lambda: Finding(StepStatus.SKIP, "no token is needed")
+        for step, take in self._opening.steps:
+            yield step, partial(self._open, step, take)
+        yield Step.SENDER, self._name_sender
+        yield Step.RECIPIENT, partial(self._say, Step.RECIPIENT, 1)
+        yield Step.DATA, self._begin_data
+
+    def _judge_settings(self) -> Finding:
+        settings = self._settings
+        signs_in = settings.auth is not Auth.NONE
+        if not settings.host or not self._recipient or (signs_in and not settings.username):
+            return self._fault(Step.SETTINGS, "settings.incomplete", "host, From address or user name is missing")
+        if signs_in and not settings.password:
+            return self._fault(Step.SETTINGS, "settings.needs_secret", "there is no password")
+        return passed(of_settings(settings))
+
+    def _open(self, step: Step, take: Callable[[], None]) -> Finding:
+        if step is Step.GREETING:
+            self._await_greeting()
+        else:
+            take()
+        return self._judge_encryption() if step is Step.TLS else passed(self._seen_at(step))
+
+    def _seen_at(self, step: Step) -> str:
+        opening = self._opening
+        match step:
+            case Step.RESOLVE:
+                return ", ".join(address.text for address in opening.addresses[:_MOST_ADDRESSES_SHOWN])
+            case Step.CONNECT:
+                return opening.address.text if opening.address else ""
+            case Step.GREETING:
+                return opening.conversation.banner
+            case Step.CAPABILITIES:
+                return of_capabilities(opening.conversation.capabilities)
+        signs_in = self._settings.auth is not Auth.NONE
+        return f"signed in as {self._settings.sign_in_name}" if signs_in else "no sign-in configured"
+
+    def _await_greeting(self) -> None:
+        """As the opening does, but a server that keeps silent is soon asked whether it waits for TLS."""
+        opening, timeout = self._opening, self._settings.timeout_seconds
+        patience = min(_PATIENCE_WITH_SILENCE, timeout / 4)
+        try:
+            opening.read_greeting(seconds=patience)
+        except TransportError as error:
+            if error.code not in {"network.silence", "tls.expected_tls"} or opening.address is None:
+                raise
+            half_of_the_rest = (monotonic() + self._deadline) / 2
+            if not self._settings.is_implicit_tls and speaks_tls(opening.address, deadline=half_of_the_rest):
+                seen = f"silence for {patience:.1f} s, but TLS is answered"
+                raise ConnectionFault(Step.GREETING, code="tls.expected_tls", seen=seen) from error
+            # Some servers let strangers wait on purpose; what was not said yet may still come.
+            opening.read_greeting(seconds=max(0.1, self._deadline - monotonic()))
+
+    def _judge_encryption(self) -> Finding:
+        finding = of_encryption(self._settings, self._opening.conversation.encryption, now=datetime.now(UTC))
+        is_downgraded = finding.status is StepStatus.WARN and self._settings.security is Security.AUTO
+        if is_downgraded and self._opening.conversation.encryption is None:
+            advice = diagnose(Step.TLS, code="tls.starttls_not_offered", target=self._target())
+            return replace(finding, diagnosis=advice)
+        return finding
+
+    def _name_sender(self) -> Finding:
+        message = OutgoingMessage(self._sender, (self._recipient,), b"")
+        # The size of a message that will never come is not named.
+        offered = replace(self._opening.conversation.capabilities, has_size=False)
+        self._commands = [command.decode().strip() for command in envelope_commands(message, offered)]
+        return self._say(Step.SENDER, 0)
+
+    def _say(self, step: Step, place: int) -> Finding:
+        conversation = self._opening.conversation
+        raw = conversation.ask(step, self._commands[place])
+        if raw.code >= 300:
+            raise conversation.refusal(step, raw, sender=self._sender)
+        return passed(str(conversation.readable(raw)))
+
+    def _begin_data(self) -> Finding:
+        conversation = self._opening.conversation
+        raw = conversation.ask(Step.DATA, self._commands[2])
+        if raw.code != 354:
+            raise conversation.refusal(Step.DATA, raw, sender=self._sender)
+        return passed(f"{conversation.readable(raw)} (nothing was sent)")
+
+    def _failure(self, error: TransportError) -> Finding:
+        if error.code == "smtp.not_smtp":
+            self._transcript.take()  # it may be any service of the inner network: its words are not shown
+        seen, address = str(error.reply) if error.reply else error.seen, self._opening.address
+        if error.code in CERTIFICATE_CODES and address is not None:
+            certificate = certificate_at(self._settings, address, policy=self._policy, deadline=self._deadline)
+            seen = f"{seen}; {of_certificate(certificate)}" if certificate else seen
+        advice = diagnose(error.step, reply=error.reply, error=error.__cause__, code=error.code, target=self._target())
+        return Finding(StepStatus.FAIL, seen, advice)
+
+    def _fault(self, step: Step, code: str, seen: str) -> Finding:
+        return Finding(StepStatus.FAIL, seen, diagnose(step, code=code, target=self._target()))
+
+    def _target(self) -> Target:
+        capabilities = self._opening.conversation.capabilities if self._opening.address else Capabilities()
+        return target_of(self._settings, capabilities, sender=self._sender)

@@ -1,0 +1,82 @@
+"""What a browser does with this room's pages, and people to do it with."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from uuid import UUID
+
+from flask import Flask
+from flask.testing import FlaskClient
+from sqlalchemy import event
+from sqlalchemy.engine import Engine
+from werkzeug.test import TestResponse
+
+from portal.accounts import people
+from portal.transaction import unit_of_work
+
+PASSWORD = "correct horse battery staple 9"
+OTHER_PASSWORD = "plum-violin-harbour-42"
+NOW = datetime(2020, 2, 29, 12, 0, tzinfo=UTC)  # before whatever the views take for now
+HTMX = {"HX-Request": "true"}
+_TOKEN = re.compile(r'name="csrf_token" value="([^"]+)"')
+
+
+def add_person(app: Flask, email: str = "ada@contoso.test", *, role: str = "user", name: str = "Ada") -> UUID:
+    with app.app_context(), unit_of_work() as session:
+        return people.add_user(session, email=email, role=role, password=PASSWORD, name=name, actor=None, now=NOW)
+
+
+def csrf_token(client: FlaskClient, url: str) -> str:
+    page = client.get(url).get_data(as_text=True)
+    found = _TOKEN.search(page)
+    assert found, f"{url} has no form"
+    return found[1]
+
+
+def submit(
+    client: FlaskClient, url: str, data: dict[str, str], *, to: str = "", headers: dict[str, str] | None = None
+) -> TestResponse:
+    """Fetch the page at `url`, fill in its form and send it (to another address, if `to` is given)."""
+    return client.post(to or url, data={"csrf_token": csrf_token(client, url), **data}, headers=headers)
+
+
+def sign_in(client: FlaskClient, email: str = "ada@contoso.test", password: str = PASSWORD) -> TestResponse:
+    return submit(client, "/sign-in", {"email": email, "password": password})
+
+
+def is_signed_in(client: FlaskClient) -> bool:
+    return client.get("/profile").status_code == 200
+
+
+def comparable(response: TestResponse) -> tuple[int, list[tuple[str, str]], str]:
+    """Status, headers and body without what differs from answer to answer: nonces, numbers, dates."""
+    changing = {"X-Request-ID", "Set-Cookie", "Date"}
+    headers = [(name, value) for name, value in response.headers.items() if name not in changing]
+    return response.status_code, headers, without_nonces(response.get_data(as_text=True))
+
+
+def without_nonces(page: str) -> str:
+    page = _TOKEN.sub("", page)
+    return re.sub(r'"X-CSRFToken": "[^"]*"', "", page)
+
+
+@contextmanager
+def statements(engine: Engine) -> Iterator[list[str]]:
+    """The statements that are run meanwhile, without their values."""
+    seen: list[str] = []
+
+    def note(_connection: object, _cursor: object, statement: str, *_rest: object) -> None:
+        seen.append(statement)
+
+    event.listen(engine, "before_cursor_execute", note)
+    try:
+        yield seen
+    finally:
+        event.remove(engine, "before_cursor_execute", note)
+
+
+def writing_ones(seen: list[str]) -> list[str]:
+    return [statement for statement in seen if not statement.startswith(("SELECT", "BEGIN", "PRAGMA"))]

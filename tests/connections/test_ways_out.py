@@ -1,0 +1,195 @@
+"""What the worker is told: the ways of a route, and the transport of one of them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from flask import Flask
+
+from portal import audit, email_settings
+from portal.connections.values import ConnectionValues, Method, Role, SecretChange
+from portal.connections.ways_out import open_transport, ways_out
+from portal.email_settings import EmailSettings
+from portal.mail.addresses import Mailbox
+from portal.outbox.prepared import WaysOut
+from portal.secret_box import SecretBox
+from portal.transaction import unit_of_work
+from portal.transports import ConnectionFault, OutgoingMessage, Verdict
+from portal.transports.smtp_settings import Auth, Security
+from tests.connections.making import (
+    CONTOSO,
+    NOW,
+    create,
+    engine_of,
+    installation_of,
+    replaced,
+    smtp_values,
+    stored,
+)
+from tests.outside.smtp_server import SMTPServer
+
+MESSAGE = OutgoingMessage("portal@contoso.test", ("ada@contoso.test",), b"Subject: Hello\r\n\r\nHello\r\n")
+
+
+def ask(app: Flask, route: str = "default") -> WaysOut:
+    return ways_out(engine_of(app), route, installation=installation_of(app))
+
+
+def organisation(app: Flask, **settings: object) -> None:
+    with app.app_context(), unit_of_work() as session:
+        wanted = EmailSettings(**settings)  # type: ignore[arg-type]
+        email_settings.save(session, wanted, actor=audit.COMMAND_LINE, now=NOW)
+
+
+def test_the_default_route_leads_to_the_default_connection(portal: Flask) -> None:
+    create(portal, smtp_values(role=Role.DEFAULT, display_name="Contoso", messages_per_minute=30, max_connections=2))
+
+    [way] = ask(portal).ways
+
+    assert way.name == "Main"
+    assert way.from_mailbox == Mailbox("portal@contoso.test", "Contoso")
+    assert way.envelope_from == "portal@contoso.test"
+    assert way.messages_per_minute == 30
+    assert way.max_connections == 2
+
+
+def test_a_changed_default_acts_at_once(portal: Flask) -> None:
+    create(portal, smtp_values("First", role=Role.DEFAULT))
+    assert [way.name for way in ask(portal).ways] == ["First"]
+
+    create(portal, smtp_values("Second", role=Role.DEFAULT))
+
+    assert [way.name for way in ask(portal).ways] == ["Second"]
+
+
+def test_what_the_connection_leaves_empty_is_inherited_field_by_field(portal: Flask) -> None:
+    organisation(portal, from_address="org@contoso.test", display_name="Organisation")
+    create(portal, smtp_values(role=Role.DEFAULT, from_address="own@contoso.test", envelope_from="bounce@contoso.test"))
+
+    [way] = ask(portal).ways
+
+    assert way.from_mailbox == Mailbox("own@contoso.test", "Organisation")
+    assert way.envelope_from == "bounce@contoso.test"
+
+
+def test_a_fresh_portal_captures_with_a_sender_of_its_own(portal: Flask) -> None:
+    [way] = ask(portal).ways
+
+    assert way.name == "built-in"
+    assert way.from_mailbox == Mailbox("portal@mail-portal.internal", "Mail Portal")
+
+
+def test_fallbacks_follow_in_their_order_and_nobody_else(portal: Flask) -> None:
+    create(portal, smtp_values("Third", role=Role.FALLBACK, fallback_order=2))
+    create(portal, smtp_values("Second", role=Role.FALLBACK, fallback_order=1))
+    create(portal, smtp_values("First", role=Role.DEFAULT))
+    create(portal, smtp_values("Draft", role=Role.DRAFT))
+
+    assert [way.name for way in ask(portal).ways] == ["First", "Second", "Third"]
+
+
+def test_switched_off_mail_has_no_way_and_says_why(portal: Flask) -> None:
+    organisation(portal, enabled=False)
+
+    answer = ask(portal)
+
+    assert answer.ways == ()
+    assert answer.is_switched_off
+    assert answer.code == "email.switched_off"
+
+
+def test_a_test_message_leaves_by_a_draft_even_while_sending_is_off(portal: Flask) -> None:
+    organisation(portal, enabled=False)
+    connection_id = create(portal, smtp_values(role=Role.DRAFT))
+
+    assert [way.name for way in ask(portal, f"connection:{connection_id}").ways] == ["Main"]
+
+
+def test_without_a_default_there_is_no_way(app: Flask) -> None:
+    create(app, smtp_values(role=Role.DRAFT))
+
+    assert ask(app).code == "connections.no_default"
+
+
+def test_a_default_without_its_password_is_no_way(portal: Flask) -> None:
+    create(portal, smtp_values(role=Role.DEFAULT), SecretChange())
+
+    assert ask(portal).code == "connections.needs_secret"
+
+
+def test_a_route_to_a_deleted_connection_says_so(app: Flask) -> None:
+    assert ask(app, "connection:00000000-0000-0000-0000-000000000001").code == "connections.deleted"
+
+
+def test_the_transport_signs_in_with_the_stored_password(portal: Flask, server: SMTPServer) -> None:
+    smtp = replace(CONTOSO, host=server.host, port=server.port, security=Security.NONE)
+    create(portal, smtp_values(smtp=smtp, role=Role.DEFAULT))
+    [way] = ask(portal).ways
+
+    transport = open_transport(engine_of(portal), way, installation=installation_of(portal))
+    report = transport.send(MESSAGE, may_proceed=lambda: True)
+    transport.close()
+
+    assert [result.verdict for result in report.recipients] == [Verdict.SENT]
+    assert server.messages[0].signed_in_as == "relay"
+
+
+def test_the_transport_of_a_capturing_connection_keeps_the_message(portal: Flask) -> None:
+    [way] = ask(portal).ways
+
+    report = open_transport(engine_of(portal), way, installation=installation_of(portal)).send(
+        MESSAGE, may_proceed=lambda: True
+    )
+
+    assert report.kept
+
+
+def test_a_password_that_no_longer_opens_is_a_fault_of_the_connection(portal: Flask) -> None:
+    create(portal, smtp_values(role=Role.DEFAULT))
+    [way] = ask(portal).ways
+    other_key = replace(installation_of(portal), box=SecretBox(["another key of at least 32 characters"]))
+
+    with pytest.raises(ConnectionFault) as fault:
+        open_transport(engine_of(portal), way, installation=other_key)
+
+    assert fault.value.code == "settings.needs_secret"
+
+
+@pytest.fixture
+def with_builtin_server(environ: dict[str, str], server: SMTPServer) -> SMTPServer:
+    """The operator's built-in service is a server; it stands in the environment before the application starts."""
+    environ["PORTAL_BUILTIN_SERVICE"] = f"smtp://relay:geheim@{server.host}:{server.port}?security=none"
+    return server
+
+
+def test_the_built_in_service_can_be_a_server_of_the_operator(
+    with_builtin_server: SMTPServer, environ: dict[str, str], portal: Flask
+) -> None:
+    organisation(portal, from_address="portal@contoso.test")
+    [way] = ask(portal).ways
+
+    transport = open_transport(engine_of(portal), way, installation=installation_of(portal))
+    transport.send(MESSAGE, may_proceed=lambda: True)
+    transport.close()
+
+    assert with_builtin_server.messages[0].signed_in_as == "relay"
+
+
+def test_no_sign_in_means_no_password(portal: Flask) -> None:
+    create(portal, smtp_values(smtp=replace(CONTOSO, auth=Auth.NONE, username=""), role=Role.DEFAULT), SecretChange())
+
+    assert [way.name for way in ask(portal).ways] == ["Main"]
+    assert not stored(portal).lacks_password
+
+
+def test_a_capturing_connection_may_stand_beside_others(portal: Flask) -> None:
+    connection_id = create(portal, ConnectionValues(name="Trial", method=Method.CAPTURE), SecretChange())
+
+    assert [way.name for way in ask(portal, f"connection:{connection_id}").ways] == ["Trial"]
+
+
+def test_an_unused_password_is_kept_for_later(portal: Flask) -> None:
+    create(portal, smtp_values(smtp=replace(CONTOSO, auth=Auth.NONE)), replaced())
+
+    assert stored(portal).password_stored_at is not None

@@ -1,0 +1,102 @@
+"""Periodic work: when due, once across all workers, at once when woken, and failing without harm."""
+
+from __future__ import annotations
+
+import threading
+import time
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Row, select
+
+from portal import outbox as room
+from portal.outbox.jobs import Job
+from portal.outbox.models import JobState
+from tests.outbox.conftest import NOW, Outbox, StartWorker, until
+
+
+def row_of(outbox: Outbox, name: str) -> Row[Any] | None:
+    with outbox.engine.connect() as connection:
+        return connection.execute(select(JobState.__table__).where(JobState.name == name)).one_or_none()
+
+
+def test_a_job_runs_when_the_worker_starts_and_again_when_it_is_due(outbox: Outbox, start_worker: StartWorker) -> None:
+    runs: list[datetime] = []
+
+    start_worker(jobs=[Job(name="tidy", every=timedelta(seconds=1), run=runs.append)])
+    until(lambda: len(runs) == 3)
+
+    assert runs[0] < NOW + timedelta(seconds=2)
+    assert timedelta(seconds=0.9) < runs[1] - runs[0] < timedelta(seconds=3)
+
+
+def test_a_job_runs_once_for_all_workers(outbox: Outbox, start_worker: StartWorker) -> None:
+    runs: list[datetime] = []
+    job = Job(name="tidy", every=timedelta(hours=1), run=runs.append)
+
+    for _ in range(3):
+        start_worker(jobs=[job])
+    until(lambda: (row := row_of(outbox, "tidy")) is not None and row.last_success_at is not None)
+    time.sleep(0.3)
+
+    assert len(runs) == 1
+
+
+def test_a_failing_job_is_written_down_and_stops_neither_others_nor_the_worker(
+    outbox: Outbox, start_worker: StartWorker
+) -> None:
+    runs: list[datetime] = []
+
+    def fail(_now: datetime) -> None:
+        raise RuntimeError("the disk is full")
+
+    start_worker(
+        jobs=[
+            Job(name="bad", every=timedelta(hours=1), run=fail),
+            Job(name="good", every=timedelta(hours=1), run=runs.append),
+        ]
+    )
+    id = outbox.add()
+    until(lambda: runs and outbox.state(id) == "sent")
+
+    row = row_of(outbox, "bad")
+    assert row is not None
+    assert (row.last_error, row.lease_until, row.last_success_at) == ("RuntimeError: the disk is full", None, None)
+
+
+def test_work_that_was_just_committed_is_done_within_a_second(outbox: Outbox, start_worker: StartWorker) -> None:
+    asked, done = threading.Event(), threading.Event()
+    job = Job(
+        name="answer",
+        every=timedelta(hours=1),
+        run=lambda _now: done.set() if asked.is_set() else None,
+        is_waiting=asked.is_set,
+    )
+    start_worker(jobs=[job])
+    until(lambda: (row := row_of(outbox, "answer")) is not None and row.last_success_at is not None)
+
+    asked.set()
+    outbox.add()
+    outbox.in_session(room.wake)
+
+    assert done.wait(1)
+    asked.clear()
+
+
+def test_a_lease_of_a_dead_worker_on_a_job_runs_out(outbox: Outbox, start_worker: StartWorker) -> None:
+    runs: list[datetime] = []
+    with outbox.writing() as connection:
+        connection.execute(
+            JobState.__table__.insert().values(  # type: ignore[attr-defined]
+                name="tidy",
+                due_at=NOW,
+                lease_owner="dead:1:x",
+                lease_until=outbox.lease_clock() + timedelta(seconds=1),
+                last_error="",
+            )
+        )
+
+    start_worker(jobs=[Job(name="tidy", every=timedelta(hours=1), run=runs.append)])
+    until(lambda: runs, within=5)
+
+    assert runs[0] > NOW + timedelta(seconds=0.8)
