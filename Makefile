@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint bench vendor lock browser clean
+.PHONY: help run test lint bench faults vendor lock browser clean
 
 help: ## list the commands
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -44,6 +44,9 @@ lint: $(VENV)/.test ## check style and types
 
 bench: $(VENV)/.bench ## measure against peers, side by side; writes bench/results.json
 	@$(BIN)/python -m bench
+
+faults: $(VENV)/.test ## kill workers again and again while they send, and count what was lost and doubled
+	@$(BIN)/python -m tests.faults $(ARGS)
 
 vendor: ## fetch the files of static/vendor anew (needs npm)
 	@$(PYTHON) deploy/vendor.py

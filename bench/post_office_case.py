@@ -1,6 +1,7 @@
 """The peer: django-post_office on SQLite (WAL, FULL), one process of five threads, batches of 100.
 
 `python -m bench.post_office_case PORT MESSAGES FOLDER` fills its queue, sends it, prints one JSON line.
+LOG_LEVEL 2 is its default: like the portal it keeps a row for each attempt.
 These are its documented settings for throughput; its SMTP backend opens one connection for each thread and
 batch. The message is built when it is sent, as it always is there: that is its design.
 """
@@ -44,7 +45,7 @@ def configure(port: int, folder: Path) -> None:
         POST_OFFICE={
             "BATCH_SIZE": 100,
             "THREADS_PER_PROCESS": 5,
-            "LOG_LEVEL": 1,
+            "LOG_LEVEL": 2,
             "LOCK_FILE_NAME": str(folder / "lock"),
         },
         LOGGING_CONFIG=None,

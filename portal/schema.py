@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-import flask_migrate
+from alembic import command
 from alembic.migration import MigrationContext
 from flask import Flask
 from sqlalchemy import inspect, text
@@ -60,14 +60,15 @@ def upgrade(app: Flask) -> tuple[str | None, str]:
         path = sqlite_path(engine)
         if path is not None:
             create_private_file(path)
-        with _one_at_a_time(engine, path):
+        with one_at_a_time(engine):
             before = current(engine)
             if before is not None and before > NEWEST:
                 require_known(engine)
             if before != NEWEST:
                 if path is not None and before is not None:
                     _back_up(path, path.with_name(f"{path.name}.before-{NEWEST}"))
-                flask_migrate.upgrade(directory=str(MIGRATIONS), revision=NEWEST)
+                # Not flask_migrate.upgrade, which logs what went wrong and ends the process.
+                command.upgrade(app.extensions["migrate"].migrate.get_config(MIGRATIONS), NEWEST)
         return before, require_known(engine)
 
 
@@ -77,7 +78,9 @@ def table_names(engine: Engine) -> set[str]:
 
 
 @contextmanager
-def _one_at_a_time(engine: Engine, path: Path | None) -> Iterator[None]:
+def one_at_a_time(engine: Engine) -> Iterator[None]:
+    """Hold the lock of this database's upgrades. It cannot be taken twice: the second waits for the first."""
+    path = sqlite_path(engine)
     if path is None:
         with engine.connect() as connection:
             connection.execute(text("select pg_advisory_lock(:number)"), {"number": _LOCK_NUMBER})

@@ -9,7 +9,7 @@ import socket
 import sqlite3
 import uuid
 from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -125,7 +125,7 @@ def _empty(url: str) -> None:
             connection.execute(f'delete from "{table.name}"')
 
 
-def _copied(source: Path, folder: Path) -> str:
+def copied(source: Path, folder: Path) -> str:
     """A copy of an SQLite database, which may have changes in its log still."""
     path = folder / "portal.sqlite3"
     path.touch(mode=0o600)
@@ -141,7 +141,7 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
         url: str = request.getfixturevalue("migrated_postgresql")
         _empty(url)
         return url
-    return _copied(request.getfixturevalue("migrated_sqlite"), tmp_path)
+    return copied(request.getfixturevalue("migrated_sqlite"), tmp_path)
 
 
 def environment(database_url: str, instance: Path) -> dict[str, str]:
@@ -220,12 +220,13 @@ def shown(
 ) -> Iterator[FurnishedPortal]:
     """A furnished portal on a database of each kind, for all tests of a module: they only look at it."""
     folder = tmp_path_factory.mktemp("shown")
-    if request.param == "postgresql":
-        url: str = request.getfixturevalue("migrated_postgresql")
-        _empty(url)
-    else:
-        url = _copied(request.getfixturevalue("migrated_sqlite"), folder)
-    with opened(environment(url, folder) | furnished.ENVIRONMENT) as app:
+    with ExitStack() as stack:
+        if request.param == "postgresql":
+            url = stack.enter_context(postgresql_database())
+            _migrate(url, folder)
+        else:
+            url = copied(request.getfixturevalue("migrated_sqlite"), folder)
+        app = stack.enter_context(opened(environment(url, folder) | furnished.ENVIRONMENT))
         yield FurnishedPortal(app, furnished.furnish(app, relay_server))
 
 
@@ -235,7 +236,7 @@ def furnished_sqlite(
 ) -> tuple[Path, Furnishing]:
     """A furnished SQLite file; tests get copies."""
     folder = tmp_path_factory.mktemp("furnished")
-    url = _copied(migrated_sqlite, folder)
+    url = copied(migrated_sqlite, folder)
     with opened(environment(url, folder) | furnished.ENVIRONMENT) as app:
         things = furnished.furnish(app, relay_server)
     return Path(url.removeprefix("sqlite:///")), things
@@ -245,5 +246,5 @@ def furnished_sqlite(
 def furnished_portal(furnished_sqlite: tuple[Path, Furnishing], tmp_path: Path) -> Iterator[FurnishedPortal]:
     """A furnished portal of one's own, to change."""
     path, things = furnished_sqlite
-    with opened(environment(_copied(path, tmp_path), tmp_path) | furnished.ENVIRONMENT) as app:
+    with opened(environment(copied(path, tmp_path), tmp_path) | furnished.ENVIRONMENT) as app:
         yield FurnishedPortal(app, things)

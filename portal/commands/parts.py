@@ -94,10 +94,12 @@ def relay() -> None:
 def upgrade(quiet: bool) -> None:
     """Bring the database up to date, under a lock; on SQLite after a backup."""
     from portal import schema
+    from portal.extensions import db
 
     with unchecked() as app:
         before, after = schema.upgrade(app)
-        setup_address = _first_contents(app.config["PORTAL"])
+        with schema.one_at_a_time(db.engine):
+            setup_address = _first_contents(app.config["PORTAL"])
     if before != after:
         click.echo(f"The database was brought from {before or 'nothing'} to schema {after}.", err=quiet)
     elif not quiet:

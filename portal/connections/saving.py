@@ -57,12 +57,8 @@ def create(
     """Store a new connection. Raises NameTaken."""
     _refuse_taken(session, values.name, None)
     connection_id = uuid4()
-    if values.role is Role.DEFAULT:
-        _make_room_for_default(session, connection_id, actor=actor, now=now)
     row = Connection(id=connection_id, version=1, created_at=now, method_values={})
-    _write(row, values, actor=actor, now=now)
-    session.add(row)
-    session.flush()
+    _write(session, row, values, actor=actor, now=now)
     changes: Changes = {name: (None, value) for name, value in values.named().items()}
     if secret.action is SecretAction.REPLACE and secret.value:
         secrets.store_password(session, connection_id, secret.value, values.smtp, box=box, now=now)
@@ -97,11 +93,8 @@ def change(
         changes[PASSWORD] = audit.CHANGED
     if not changes:
         return
-    if values.role is Role.DEFAULT and before.role is not Role.DEFAULT:
-        _make_room_for_default(session, connection_id, actor=actor, now=now)
     row.version += 1
-    _write(row, values, actor=actor, now=now)
-    session.flush()
+    _write(session, row, values, actor=actor, now=now)
     outbox.resume(session, connection_id)
     _record(session, "connection.changed", values.name, changes, actor=actor, now=now)
 
@@ -127,9 +120,7 @@ def ensure_builtin(session: Session, now: datetime) -> None:
         return
     row = Connection(id=uuid4(), version=1, created_at=now, method_values={})
     values = ConnectionValues(name=BUILTIN_NAME, method=Method.BUILTIN, role=Role.DEFAULT)
-    _write(row, values, actor=audit.Actor(None, "the portal", ""), now=now)
-    session.add(row)
-    session.flush()
+    _write(session, row, values, actor=audit.Actor(None, "the portal", ""), now=now)
 
 
 def _apply_secret(
@@ -168,7 +159,9 @@ def _refuse_taken(session: Session, name: str, own_id: UUID | None) -> None:
         raise NameTaken
 
 
-def _write(row: Connection, values: ConnectionValues, *, actor: audit.Actor, now: datetime) -> None:
+def _write(session: Session, row: Connection, values: ConnectionValues, *, actor: audit.Actor, now: datetime) -> None:
+    if values.role is Role.DEFAULT:
+        _make_room_for_default(session, row.id, actor=actor, now=now)
     row.name, row.name_key = values.name, name_key(values.name)
     row.method, row.role, row.fallback_order = values.method, values.role, values.fallback_order
     row.method_values = {**row.method_values, Method.SMTP: values.smtp.to_json()}
@@ -176,6 +169,8 @@ def _write(row: Connection, values: ConnectionValues, *, actor: audit.Actor, now
     row.reply_to, row.envelope_from = values.reply_to, values.envelope_from
     row.messages_per_minute, row.max_connections = values.messages_per_minute, values.max_connections
     row.changed_at, row.changed_by = now, actor.name
+    session.add(row)
+    session.flush()
 
 
 def _differences(old: ConnectionValues, new: ConnectionValues) -> Changes:

@@ -10,11 +10,13 @@ import re
 from collections.abc import Sequence
 from email.errors import HeaderParseError
 from email.header import decode_header
+from functools import lru_cache
 
 from portal.mail.header_text import one_line
 
 LINE_LIMIT = 998  # octets without CRLF, RFC 5322 2.1.1
 _FIELD = re.compile(rb"([!-9;-~]+):[ \t]*(.*)", re.DOTALL)  # RFC 5322 2.2
+_FIELDS = re.compile(rb"(?:[!-9;-~]+:[^\r\n]*\r\n(?:[ \t][^\r\n]*\r\n)*)+")
 _BLANK = b"\r\n\r\n"
 
 
@@ -38,6 +40,19 @@ def header_block(fields: Sequence[tuple[str, str]]) -> bytes:
 def header_names(content: bytes) -> tuple[str, ...]:
     """The names in the header of a message, in order. Raises HeaderInjection where a line is no header."""
     return tuple(name for name, _ in _read(_header_of(content)))
+
+
+def has_header(content: bytes, name: str) -> bool:
+    """Whether the header of a message has a line of that name. Raises HeaderInjection where there is no header."""
+    header = _header_of(content)
+    if not _FIELDS.fullmatch(header):
+        raise HeaderInjection("the message has no proper header")
+    return _line_of(name).search(header) is not None
+
+
+@lru_cache(maxsize=16)
+def _line_of(name: str) -> re.Pattern[bytes]:
+    return re.compile(rb"^" + re.escape(name.encode()) + rb"[ \t]*:", re.IGNORECASE | re.MULTILINE)
 
 
 def header_value(content: bytes, name: str) -> str:

@@ -9,13 +9,14 @@ import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from email.utils import format_datetime
+from functools import lru_cache
 from uuid import uuid4
 
 from portal.mail.addresses import Mailbox
 from portal.mail.domains import message_id_domain
 from portal.mail.encoding import mailboxes, unstructured
 from portal.mail.header_text import HeaderTextError, check_header_text
-from portal.mail.headers import HeaderInjection, header_block, header_names, header_value
+from portal.mail.headers import HeaderInjection, has_header, header_block, header_value
 from portal.mail.mime import Attachment, build_body
 from portal.wording import N_
 
@@ -69,13 +70,19 @@ def complete(content: bytes, *, from_mailbox: Mailbox, original_from: Mailbox | 
     `original_from` is who wrote it where the way out must use another sender: it becomes the Reply-To, unless
     the message has one. Raises HeaderInjection where the content already names a sender or has no proper header.
     """
-    present = [name.lower() for name in header_names(content)]
-    if "from" in present:
+    if has_header(content, "From"):
         raise HeaderInjection("the message already has a From line")
+    replies_to = original_from if original_from and not has_header(content, "Reply-To") else None
+    return _sender_block(from_mailbox, replies_to) + content
+
+
+@lru_cache(maxsize=256)
+def _sender_block(from_mailbox: Mailbox, replies_to: Mailbox | None) -> bytes:
+    """The same few senders write all mail; their lines are encoded and read back once."""
     fields = [("From", mailboxes("From", [from_mailbox]))]
-    if original_from and "reply-to" not in present:
-        fields.append(("Reply-To", mailboxes("Reply-To", [original_from])))
-    return header_block(fields) + content
+    if replies_to:
+        fields.append(("Reply-To", mailboxes("Reply-To", [replies_to])))
+    return header_block(fields)
 
 
 def new_message_id(domain: str) -> str:

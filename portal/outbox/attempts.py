@@ -58,14 +58,13 @@ class Attempts:
             error = raised
             parts = outcomes.parts_of_error(loaded, raised, now=self._clock(), chance=self._chance)
         except Exception:  # noqa: BLE001 - a flaw of ours in one message must not stop the others
-            _log.exception("unexpected error", message_id=str(loaded.claimed.message_id), connection=way_out.name)
-            self.close()
-            parts = outcomes.unexpected(loaded, may_have_left=permit.was_given, now=self._clock(), chance=self._chance)
+            parts = self._unexpected(loaded, way_out, may_have_left=permit.was_given)
+        elapsed_ms = round((time.monotonic() - since) * 1000)
         return Outcome(
             loaded,
             parts,
             started_at,
-            round((time.monotonic() - since) * 1000),
+            elapsed_ms,
             way_out.connection_id,
             way_out.name,
             error=error,
@@ -89,6 +88,11 @@ class Attempts:
         report: SendReport = self._open(way_out).send(message, may_proceed=permit)
         parts = outcomes.parts_of_report(loaded, report, now=self._clock(), chance=self._chance)
         return parts, message.content if report.kept else None
+
+    def _unexpected(self, loaded: Loaded, way_out: WayOut, *, may_have_left: bool) -> tuple[Part, ...]:
+        _log.exception("unexpected error", message_id=str(loaded.claimed.message_id), connection=way_out.name)
+        self.close()
+        return outcomes.unexpected(loaded, may_have_left=may_have_left, now=self._clock(), chance=self._chance)
 
     def _open(self, way_out: WayOut) -> Transport:
         if self._transport is not None and self._opened_for == way_out:

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import delete, exists, select, update
+from sqlalchemy import and_, delete, exists, or_, select, update
 from sqlalchemy.engine import Connection
 
 from portal.outbox.models import Delivery, Message, MessageBody
@@ -91,6 +91,16 @@ def keep_captured(
 
 
 def erase_overdue(connection: Connection, now: datetime, *, at_most: int = 1000) -> int:
-    """Erase the bodies whose time is over; returns how many."""
-    overdue = select(MessageBody.message_id).where(MessageBody.erase_after <= now).limit(at_most)
+    """Erase the bodies whose time is over, and of secret kinds all that can never be sent; returns how many.
+
+    The latter are left by messages that are uncertain when they expire.
+    """
+    is_over = MessageBody.erase_after <= now
+    is_useless = and_(MessageBody.erase_after.is_(None), Message.is_secret, Message.expires_at <= now)
+    overdue = (
+        select(MessageBody.message_id)
+        .join(Message, Message.id == MessageBody.message_id)
+        .where(or_(is_over, is_useless))
+        .limit(at_most)
+    )
     return connection.execute(delete(MessageBody).where(MessageBody.message_id.in_(overdue))).rowcount

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import lru_cache
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import bindparam, select, text, update
+from sqlalchemy import Integer, bindparam, select, text, update
 from sqlalchemy.engine import Connection
+from sqlalchemy.sql.dml import ReturningUpdate
 
-from portal.outbox.leases import moment
+from portal.outbox.leases import lease_end, lease_parameters, moment
 from portal.outbox.models import IS_UNCLAIMED, IS_WAITING, Delivery
 from portal.outbox.prepared import Priority
 
@@ -83,22 +86,29 @@ def claim(
     lease: timedelta,
 ) -> list[Claimed]:
     """Take a lease on up to `limit` due deliveries, the longest due first."""
+    values = {"of_route": route, "of_priority": int(priority), "now": now, "at_most": limit, "owner": owner}
+    values |= lease_parameters(connection, now, lease)
+    rows = connection.execute(_claim(connection.dialect.name), values).all()
+    return sorted((Claimed(*row) for row in rows), key=lambda claimed: (claimed.due_at, claimed.id))
+
+
+@lru_cache(maxsize=4)
+def _claim(dialect: str) -> ReturningUpdate[tuple[Any, ...]]:
     picked = (
         select(Delivery.id)
-        .where(IS_UNCLAIMED, Delivery.route == route, Delivery.priority == int(priority))
-        .where(Delivery.due_at <= now)
+        .where(IS_UNCLAIMED, Delivery.route == bindparam("of_route"), Delivery.priority == bindparam("of_priority"))
+        .where(Delivery.due_at <= bindparam("now", type_=Delivery.due_at.type))
         .order_by(Delivery.due_at)
-        .limit(limit)
+        .limit(bindparam("at_most", type_=Integer()))
         .with_for_update(skip_locked=True)
         .cte("picked")
     )
-    rows = connection.execute(
+    return (
         update(Delivery)
         .where(Delivery.id.in_(select(picked.c.id)))
-        .values(lease_owner=owner, lease_until=moment(connection, now, lease))
+        .values(lease_owner=bindparam("owner"), lease_until=lease_end(dialect))
         .returning(*_COLUMNS)
     )
-    return sorted((Claimed(*row) for row in rows), key=lambda claimed: (claimed.due_at, claimed.id))
 
 
 def release(connection: Connection, delivery_ids: Sequence[int], *, owner: str) -> None:

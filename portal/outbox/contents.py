@@ -7,13 +7,14 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import bindparam, select
+from sqlalchemy import Select, select
 from sqlalchemy.engine import Connection
 
 from portal.mail.addresses import Mailbox
 from portal.mail.message import complete
 from portal.outbox import bodies
 from portal.outbox.claim import Claimed
+from portal.outbox.id_lists import id_list, is_among
 from portal.outbox.models import Delivery, Message, MessageBody
 from portal.outbox.prepared import Schedule, WayOut
 from portal.secret_box import SecretBox, Unreadable
@@ -42,26 +43,31 @@ class Loaded:
         return self.schedule is Schedule.ONCE
 
 
-_QUERY = (
-    select(
-        Delivery.id,
-        Message.kind,
-        Message.is_secret,
-        Message.schedule,
-        Message.from_address,
-        Message.from_name,
-        Delivery.rcpt_to,
-        Message.needs_smtputf8,
-        Delivery.attempt_number,
-        Delivery.lost_replies,
-        Delivery.is_part,
-        MessageBody.coding,
-        MessageBody.content,
-    )
-    .join_from(Delivery, Message, Message.id == Delivery.message_id)
-    .outerjoin(MessageBody, MessageBody.message_id == Delivery.message_id)
-    .where(Delivery.id.in_(bindparam("ids", expanding=True)))
+_COLUMNS = (
+    Delivery.id,
+    Message.kind,
+    Message.is_secret,
+    Message.schedule,
+    Message.from_address,
+    Message.from_name,
+    Delivery.rcpt_to,
+    Message.needs_smtputf8,
+    Delivery.attempt_number,
+    Delivery.lost_replies,
+    Delivery.is_part,
+    MessageBody.coding,
+    MessageBody.content,
 )
+
+
+@lru_cache(maxsize=4)
+def _query(dialect: str) -> Select[*tuple[Any, ...]]:
+    return (
+        select(*_COLUMNS)
+        .join_from(Delivery, Message, Message.id == Delivery.message_id)
+        .outerjoin(MessageBody, MessageBody.message_id == Delivery.message_id)
+        .where(is_among(Delivery.id, dialect))
+    )
 
 
 Fetched = list[tuple[Claimed, tuple[Any, ...]]]
@@ -71,8 +77,9 @@ def fetch(connection: Connection, claimed: Sequence[Claimed]) -> Fetched:
     """The deliveries with their messages as they are stored, in the order given."""
     if not claimed:
         return []
-    ids = {"ids": [one.id for one in claimed]}
-    rows: dict[int, tuple[Any, ...]] = {row[0]: tuple(row) for row in connection.execute(_QUERY, ids)}
+    dialect = connection.dialect.name
+    ids = {"ids": id_list((one.id for one in claimed), dialect)}
+    rows: dict[int, tuple[Any, ...]] = {row[0]: tuple(row) for row in connection.execute(_query(dialect), ids).all()}
     return [(one, rows[one.id]) for one in claimed if one.id in rows]
 
 

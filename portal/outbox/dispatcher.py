@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from uuid import UUID
 
 from portal.outbox import claim, pacing, pauses, pausing, slices
 from portal.outbox.claim import Claimed
 from portal.outbox.contents import envelope_sender
-from portal.outbox.leases import clock
+from portal.outbox.leases import clock, ticks
 from portal.outbox.ledger import Ledger
 from portal.outbox.pauses import READY, WayOutState
 from portal.outbox.pool import Pool, Suspects
@@ -28,10 +27,13 @@ class Dispatcher:
         self._settings = ledger.settings
         self._on_low = on_low
         self._suspects = Suspects()
+        self._known: dict[str, WaysOut] = {}
         self._chosen: dict[str, UUID] = {}  # the connection that each route led to last
 
-    def dispatch(self) -> None:
-        """Fill the pools with what is due now."""
+    def dispatch(self, *, asks_anew: bool = True) -> None:
+        """Fill the pools with what is due now; `asks_anew`: the ways out may have changed since last time."""
+        if asks_anew:
+            self._known.clear()
         now = self._settings.clock()
         with self._ledger.engine.connect() as connection:
             waiting = claim.waiting_routes(connection)
@@ -41,7 +43,7 @@ class Dispatcher:
         routes = sorted({*waiting, *switched_off}.union(*in_pools))
         self._settings.chance.shuffle(routes)  # routes that share a way out take turns in filling its pool
         for route in routes:
-            ways_out = self._ledger.surroundings.ways_out(route)
+            ways_out = self._ways_out(route)
             self._hold_or_release(route, ways_out, is_waiting=route in waiting, is_held=route in switched_off)
             self._serve(route, ways_out, states, now)
 
@@ -66,6 +68,12 @@ class Dispatcher:
         for pool in self.pools.values():
             self._share(pool, wanted=0)
 
+    def _ways_out(self, route: str) -> WaysOut:
+        """Asked once between commits: a busy worker looks far more often than anybody changes settings."""
+        if route not in self._known:
+            self._known[route] = self._ledger.surroundings.ways_out(route)
+        return self._known[route]
+
     def _hold_or_release(self, route: str, ways_out: WaysOut, *, is_waiting: bool, is_held: bool) -> None:
         if ways_out.is_switched_off and is_waiting:
             with self._ledger.write() as connection:
@@ -80,21 +88,18 @@ class Dispatcher:
             self._fail_tests(route, ways_out, now)
             return
         way_out = self._choose(ways_out.ways, states)
-        state = states.get(way_out.connection_id, READY)
         pool = self._pool(way_out)
         if self._chosen.get(route) != way_out.connection_id:
             self._leave(route)
             self._chosen[route] = way_out.connection_id
-        pool.refused = frozenset(state.refused)
-        if state.pause or state.refused or state.failures:
-            pool.is_doubted = True
-        if pool.is_suspended:
-            return
         with self._ledger.engine.connect() as connection:
             due = claim.due_priorities(connection, route, now)
+        if not ways_out.is_switched_off:
+            self._probe_paused(route, ways_out.ways, states, due, now)
+        state = states.get(way_out.connection_id, READY)
+        self._heed(pool, state)
         if ways_out.is_switched_off or state.pause:
             self.withdraw(pool, route=None if state.pause else route, keep_tests=True)
-            self._probe(route, pool, state, due, now, may_probe=not ways_out.is_switched_off)
             due = [priority for priority in due if priority is Priority.ONCE]
         for priority in due:
             self._fill(route, priority, pool, state, now)
@@ -119,21 +124,27 @@ class Dispatcher:
             pool.start_slowly()
         return pool
 
-    def _probe(
-        self,
-        route: str,
-        pool: Pool,
-        state: WayOutState,
-        due: Iterable[Priority],
-        now: datetime,
-        *,
-        may_probe: bool,
+    def _heed(self, pool: Pool, state: WayOutState) -> None:
+        """Tell the pool what others found out about its way out."""
+        pool.refused = frozenset(state.refused)
+        if state.pause or state.refused or state.failures:
+            pool.is_doubted = True
+
+    def _probe_paused(
+        self, route: str, ways: Sequence[WayOut], states: States, due: Sequence[Priority], now: datetime
     ) -> None:
-        if state.pause is None or not may_probe or state.pause.next_probe_at > now:
-            return
+        """Each way out of the route that is paused gets its probe in time, also while a later way serves."""
         priority = next((priority for priority in due if priority is not Priority.ONCE), None)
-        if priority is None or not self._has_slot(pool):
-            return
+        for way_out in ways:
+            pause = states.get(way_out.connection_id, READY).pause
+            if priority is None or pause is None or pause.next_probe_at > now:
+                continue
+            pool = self._pool(way_out)
+            pool.is_doubted = True
+            if self._has_slot(pool):
+                self._probe(route, pool, priority, now)
+
+    def _probe(self, route: str, pool: Pool, priority: Priority, now: datetime) -> None:
         with self._ledger.write() as connection:
             if not pausing.take_probe(connection, pool.way_out.connection_id, now=now):
                 return
@@ -145,7 +156,7 @@ class Dispatcher:
     def _fill(self, route: str, priority: Priority, pool: Pool, state: WayOutState, now: datetime) -> None:
         capacity = self._capacity(pool.way_out)
         free = capacity - pool.count(priority)
-        if free * 4 < capacity or not self._has_slot(pool):
+        if free * 2 < capacity or pool.is_suspended or not self._has_slot(pool):
             return
         claimed = self._claim(route, priority, free, now)
         if state.refused:
@@ -154,7 +165,7 @@ class Dispatcher:
             pool.put(claimed)
 
     def _claim(self, route: str, priority: Priority, limit: int, now: datetime) -> list[Claimed]:
-        since = time.monotonic()
+        since = ticks()
         with self._ledger.write() as connection:
             claimed = claim.claim(
                 connection,

@@ -19,11 +19,12 @@ from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.engine import Connection
 
 from portal.outbox.leases import moment
-from portal.outbox.ledger import Ledger
+from portal.outbox.ledger import PASSING, Ledger
 from portal.outbox.models import JobState
 
 JOB_LEASE = timedelta(seconds=60)  # a run takes less
 _LOOK_EVERY_SECONDS = 1.0
+_RETRY_AFTER_SECONDS = 5.0
 _ERROR_LIMIT = 500  # characters
 _log = structlog.get_logger("portal.outbox")
 
@@ -76,6 +77,9 @@ class JobRunner(threading.Thread):
                 return
             try:
                 self._run_if_due(job, was_woken=was_woken)
+            except PASSING as error:
+                _log.error("a job could not be run; trying again", job=job.name, error=type(error).__name__)
+                self._due[job.name] = time.monotonic() + _RETRY_AFTER_SECONDS
             except Exception:  # noqa: BLE001 - one job must not stop the others
                 _log.exception("a job could not be run", job=job.name)
                 self._due[job.name] = time.monotonic() + _LOOK_EVERY_SECONDS

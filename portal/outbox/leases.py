@@ -1,8 +1,8 @@
 """Leases: whoever claims a delivery owns it until the lease runs out, and renews the lease while at work.
 
 In the database a lease is judged by the database's clock on PostgreSQL, whose workers are on many machines,
-and by the caller's clock on SQLite, which is one machine. The owner itself judges by the monotonic clock,
-which no correction of the time can move.
+and by the caller's clock on SQLite, which is one machine. The owner itself judges by a clock that no
+correction of the time can move.
 """
 
 from __future__ import annotations
@@ -59,8 +59,16 @@ def clock(connection: Connection, now: datetime) -> datetime:
     return now
 
 
+def ticks() -> float:
+    """Seconds by a clock that nobody sets, and that runs on while the machine sleeps where it has such a clock."""
+    return time.clock_gettime(_CLOCK)
+
+
+_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+
+
 class HeldLeases:
-    """The leases of this process, by the monotonic clock; used by several threads."""
+    """The leases of this process, by `ticks`; used by several threads."""
 
     def __init__(self, lease: timedelta) -> None:
         self._seconds = lease.total_seconds()
@@ -70,7 +78,7 @@ class HeldLeases:
         self._lock = threading.Lock()
 
     def take(self, delivery_ids: Iterable[int], *, since: float) -> None:
-        """Note leases that were written at monotonic time `since` or later: they end no earlier."""
+        """Note leases that were written at `since` ticks or later: they end no earlier."""
         end = since + self._seconds
         with self._lock:
             self._ends.update((delivery_id, end) for delivery_id in delivery_ids)
@@ -85,7 +93,7 @@ class HeldLeases:
     def begin(self, delivery_id: int) -> None:
         """Its message is being handed over from now on."""
         with self._lock:
-            self._begun[delivery_id] = time.monotonic()
+            self._begun[delivery_id] = ticks()
 
     def drop(self, delivery_ids: Iterable[int]) -> None:
         with self._lock:
@@ -99,11 +107,11 @@ class HeldLeases:
 
     def to_renew(self) -> list[int]:
         """All but those in hand for so long that their sender must be taken for stuck."""
-        stuck = time.monotonic() - LONGEST_SENDING.total_seconds()
+        stuck = ticks() - LONGEST_SENDING.total_seconds()
         with self._lock:
             return [one for one in self._ends if self._begun.get(one, stuck) >= stuck]
 
     def is_safe(self, delivery_id: int) -> bool:
         """Whether enough of the lease is left to hand the message over."""
         end = self._ends.get(delivery_id)
-        return end is not None and time.monotonic() < end - self._margin
+        return end is not None and ticks() < end - self._margin

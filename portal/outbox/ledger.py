@@ -8,20 +8,20 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime
 
 import structlog
+from sqlalchemy import exc
 from sqlalchemy.engine import Connection, Engine
 
 from portal.database import writing
 from portal.outbox import bodies, contents, pacing, slices
 from portal.outbox.claim import Claimed, release
 from portal.outbox.contents import Loaded, envelope_sender
-from portal.outbox.leases import HeldLeases, clock, new_owner
+from portal.outbox.leases import HeldLeases, clock, new_owner, ticks
 from portal.outbox.outcomes import Outcome, without_way_out
 from portal.outbox.pacing import Grant
 from portal.outbox.pauses import Pause
@@ -32,6 +32,8 @@ from portal.outbox.settings import Surroundings, WorkerSettings
 from portal.outbox.states import State
 from portal.transports import PermanentError, SenderRefused, TransientError
 
+# The database is busy or away; what else it refuses would be refused again.
+PASSING = (exc.OperationalError, exc.InterfaceError, exc.TimeoutError)
 LOGGER = "portal.outbox"
 _log = structlog.get_logger(LOGGER)
 
@@ -74,7 +76,7 @@ class Ledger:
         is_doubted: bool,
     ) -> Turn:
         """Record the outcomes and begin the next slice. `is_doubted`: a success is worth writing down."""
-        since, now = time.monotonic(), self.settings.clock()
+        since, now = ticks(), self.settings.clock()
         with self.write() as connection:
             ended = self._record(connection, outcomes, now)
             news = self._note(connection, way_out, outcomes, is_probe=is_probe, is_doubted=is_doubted, now=now)
@@ -84,6 +86,7 @@ class Ledger:
             started = slices.start(connection, ids, owner=self.owner, now=now, lease=self.settings.lease)
             stayed = [one for one in ids if one not in started]
             release(connection, stayed, owner=self.owner)
+            self._return_unused(connection, way_out, len(stayed), now)
             rows = contents.fetch(connection, [one for one in granted if one.id in started])
         self.leases.take(started, since=since)
         self.leases.drop([*stayed, *(outcome.loaded.claimed.id for outcome in outcomes)])
@@ -145,7 +148,12 @@ class Ledger:
             sender = envelope_sender(outcome.loaded.claimed.sender, way_out)
             if is_doubted and shows_that_it_works(outcome):
                 refused = isinstance(outcome.error, SenderRefused)
-                note_success(connection, way_out.connection_id, sender="" if refused else sender)
+                note_success(
+                    connection,
+                    way_out.connection_id,
+                    sender="" if refused else sender,
+                    resumes=is_probe or outcome.loaded.is_tried_once,
+                )
             if outcome.error is not None and not outcome.loaded.is_tried_once:
                 pause = note_error(
                     connection, way_out.connection_id, outcome.error, sender=sender, is_probe=is_probe, now=now
@@ -172,6 +180,21 @@ class Ledger:
         )
         pacing.store_budget(connection, way_out.connection_id, budget)
         return grant
+
+    def _return_unused(self, connection: Connection, way_out: WayOut, count: int, now: datetime) -> None:
+        """What was granted and could not begin after all is not held against the pace."""
+        if way_out.messages_per_minute is None or not count:
+            return
+        budget = pacing.open_budget(connection, way_out.connection_id)
+        pacing.settle(
+            budget,
+            owner=self.owner,
+            limit=way_out.messages_per_minute,
+            wanted=0,
+            returned=count,
+            at=clock(connection, now).timestamp(),
+        )
+        pacing.store_budget(connection, way_out.connection_id, budget)
 
     def _tell(
         self,

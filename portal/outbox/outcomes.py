@@ -67,6 +67,9 @@ class Outcome:
 
 def parts_of_report(loaded: Loaded, report: SendReport, *, now: datetime, chance: random.Random) -> tuple[Part, ...]:
     """The parts in the order sent, failed, deferred, uncertain."""
+    if len(report.recipients) == 1:
+        group = list(report.recipients)
+        return (_part(loaded, _state(group[0], loaded), group, at_once=False, now=now, chance=chance),)
     some_sent = any(result.verdict is Verdict.SENT for result in report.recipients)
     groups: dict[tuple[State, bool], list[RecipientResult]] = {}
     for result in report.recipients:
@@ -176,7 +179,7 @@ def _part(
         tuple(result.address for result in group),
         Step.CONTENT if state in {State.SENT, State.UNCERTAIN} else Step.RECIPIENT,
         first.reply,
-        first.code,
+        first.code or (reasons.ANSWER_LOST if state is State.UNCERTAIN else ""),
         counts=not at_once,
         due_at=due_at,
         other_replies=others or None,

@@ -94,12 +94,15 @@ def way_out_states(session: Session) -> dict[UUID, WayOutState]:
     return load(session.connection())
 
 
+_ALL = select(WayOutRecord.__table__)
+
+
 def load(connection: Connection) -> dict[UUID, WayOutState]:
     """As `way_out_states`, for the worker."""
     pauses: dict[UUID, Pause | None] = {}
     failures: dict[UUID, int] = {}
     refused: dict[UUID, dict[str, Pause]] = {}
-    for row in connection.execute(select(WayOutRecord.__table__)):
+    for row in connection.execute(_ALL):
         pause = _pause_of(row)
         if row.sender == "":
             pauses[row.connection_id], failures[row.connection_id] = pause, row.failures

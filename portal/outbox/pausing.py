@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import delete, or_, select, update
+from sqlalchemy import and_, delete, or_, select, update
 from sqlalchemy.engine import Connection
 from sqlalchemy.orm import Session
 
@@ -50,18 +50,10 @@ def note_error(
     now: datetime,
 ) -> Pause | None:
     """What an error means for its way out. Returns the pause when administrators are to be told of it now."""
-    match error:
-        case ConnectionFault():
-            pause_for = PROBE_SIGN_IN_EVERY if error.step in {Step.AUTHENTICATE, Step.TOKEN} else PROBE_EVERY
-            cause, whose = Cause.FAULT, ""
-        case SenderRefused():
-            cause, whose, pause_for = Cause.SENDER, sender, PROBE_EVERY
-        case QuotaReached():
-            cause, whose, pause_for = Cause.QUOTA, "", min(error.retry_after, LONGEST_REST)
-        case TransientError() if error.step in CONNECTING:
-            cause, whose, pause_for = Cause.UNREACHABLE, "", FIRST_PAUSE
-        case _:
-            return None
+    meaning = _meaning(error, sender)
+    if meaning is None:
+        return None
+    cause, whose, pause_for = meaning
     before = locked_row(connection, connection_id, whose)
     is_paused = before.status == "paused"
     is_worse = cause is Cause.FAULT and before.cause != Cause.FAULT
@@ -72,26 +64,44 @@ def note_error(
         if not is_paused and failures < FAILURES_TO_PAUSE:
             return None
         pause_for = min(FIRST_PAUSE * 2 ** max(0, min(failures - FAILURES_TO_PAUSE, 10)), LONGEST_PAUSE)
-    pause = Pause(
-        cause,
-        code=error.code,
-        step=error.step,
-        said=str(error.reply or error.seen)[:_SAID_LIMIT],
-        since=before.since if is_paused else now,
-        next_probe_at=now + pause_for,
-        sender=whose,
-    )
+    since = before.since if is_paused else now
+    pause = _pause(cause, error, sender=whose, since=since, next_probe_at=now + pause_for)
     _store(connection, connection_id, pause)
-    is_news = not is_paused or is_worse
-    return pause if is_news and cause is not Cause.QUOTA else None  # a limit that is respected is no news
+    is_news = (not is_paused or is_worse) and cause is not Cause.QUOTA  # a limit that is respected is no news
+    return pause if is_news else None
 
 
-def note_success(connection: Connection, connection_id: UUID, *, sender: str) -> None:
-    """The way out works, and so does the sender: what was paused is ready."""
+def _meaning(error: TransportError, sender: str) -> tuple[Cause, str, timedelta] | None:
+    """What is paused, whose sending ("" is everybody's), and for how long; None: only this message is concerned."""
+    match error:
+        case ConnectionFault():
+            is_sign_in = error.step in {Step.AUTHENTICATE, Step.TOKEN}
+            return Cause.FAULT, "", PROBE_SIGN_IN_EVERY if is_sign_in else PROBE_EVERY
+        case SenderRefused():
+            return Cause.SENDER, sender, PROBE_EVERY
+        case QuotaReached():
+            return Cause.QUOTA, "", min(error.retry_after, LONGEST_REST)
+        case TransientError() if error.step in CONNECTING:
+            return Cause.UNREACHABLE, "", FIRST_PAUSE
+    return None
+
+
+def _pause(cause: Cause, error: TransportError, *, sender: str, since: datetime, next_probe_at: datetime) -> Pause:
+    said = str(error.reply or error.seen)[:_SAID_LIMIT]
+    return Pause(cause, error.code, error.step, said, since, next_probe_at, sender=sender)
+
+
+def note_success(connection: Connection, connection_id: UUID, *, sender: str, resumes: bool) -> None:
+    """The way out works, and so does the sender.
+
+    `resumes`: it was tried to find that out. Any other success may come from a conversation that was signed in
+    before the fault, and lifts no pause.
+    """
+    is_failing = and_(WayOutRecord.status == "ready", WayOutRecord.failures > 0)
     connection.execute(
         update(WayOutRecord)
         .where(WayOutRecord.connection_id == connection_id, WayOutRecord.sender == "")
-        .where(or_(WayOutRecord.status == "paused", WayOutRecord.failures > 0))
+        .where(or_(is_failing, WayOutRecord.status == "paused") if resumes else is_failing)
         .values(**_READY_VALUES)
     )
     lifted = connection.execute(

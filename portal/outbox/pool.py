@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from portal.outbox.claim import Claimed
 from portal.outbox.prepared import Priority, WayOut
 
-LOW = 150  # deliveries; the dispatcher is called to claim more before the senders run dry
+LOW = 100  # deliveries; the dispatcher is called to claim more before the senders run dry
 MOST_OCTETS = 8 * 1024 * 1024  # of one slice: large messages are taken one by one, not twenty into memory
 
 
@@ -65,6 +65,7 @@ class Pool:
         self._not_before = 0.0
         self._suspended_by: set[object] = set()
         self._is_closed = False
+        self._has_called = False  # for more, since something was put
 
     def count(self, priority: Priority | None = None) -> int:
         with self._changed:
@@ -82,6 +83,7 @@ class Pool:
 
     def put(self, claimed: Sequence[Claimed], *, probe: bool = False) -> None:
         with self._changed:
+            self._has_called = False
             if probe:
                 self._probe = claimed[0]
             else:
@@ -119,8 +121,7 @@ class Pool:
                 batch = self._next(most)
                 if batch.claimed:
                     self._in_hand.append(batch)
-                    if sum(map(len, self._waiting.values())) < LOW:
-                        self._on_low()
+                    self._call_when_low()
                     return batch
                 now = time.monotonic()
                 if self._is_closed or now >= end:
@@ -183,6 +184,12 @@ class Pool:
     @property
     def is_closed(self) -> bool:
         return self._is_closed
+
+    def _call_when_low(self) -> None:
+        """Once: whether there is more, the dispatcher knows when it has looked."""
+        if not self._has_called and sum(map(len, self._waiting.values())) < LOW:
+            self._has_called = True
+            self._on_low()
 
     def _next(self, most: int) -> Batch:
         if self._is_closed or self._suspended_by or len(self._in_hand) >= self.slots:

@@ -9,15 +9,19 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Row, bindparam, insert, select, update
 from sqlalchemy.engine import Connection
+from sqlalchemy.sql.dml import ReturningUpdate
 
 from portal.outbox import bodies
+from portal.outbox.attempt_rows import add_attempts
+from portal.outbox.id_lists import id_list, is_among
 from portal.outbox.leases import moment
-from portal.outbox.models import Attempt, Delivery
+from portal.outbox.models import Delivery
 from portal.outbox.outcomes import Outcome, Part
 from portal.outbox.states import ENDED, LATE_SENT, State, may_become, status_of
 from portal.secret_box import SecretBox
@@ -26,13 +30,17 @@ REPLY_LIMIT = 1000  # characters
 Ended = tuple[UUID, State]
 _TABLE = Delivery.__table__
 _UNLEASED: dict[str, Any] = {"lease_owner": None, "lease_until": None}
-_PLAIN_SUCCESS = (
-    update(Delivery)
-    .where(Delivery.id.in_(bindparam("ids", expanding=True)))
-    .where(Delivery.state == State.SENDING, Delivery.lease_owner == bindparam("owner"))
-    .values(state=State.SENT, ended_at=bindparam("now"), attempt_number=Delivery.attempt_number + 1, **_UNLEASED)
-    .returning(Delivery.id)
-)
+
+
+@lru_cache(maxsize=4)
+def _plain_success(dialect: str) -> ReturningUpdate[int]:
+    return (
+        update(Delivery)
+        .where(is_among(Delivery.id, dialect))
+        .where(Delivery.state == State.SENDING, Delivery.lease_owner == bindparam("owner"))
+        .values(state=State.SENT, ended_at=bindparam("now"), attempt_number=Delivery.attempt_number + 1, **_UNLEASED)
+        .returning(Delivery.id)
+    )
 
 
 class Recorder:
@@ -55,8 +63,7 @@ class Recorder:
         for outcome in outcomes:
             if not _is_plain_success(outcome) or outcome.loaded.claimed.id in late:
                 self._record_parts(outcome)
-        if self._attempts:
-            self._connection.execute(insert(Attempt), self._attempts)
+        add_attempts(self._connection, self._attempts)
         bodies.erase_secrets(
             self._connection,
             {outcome.loaded.claimed.message_id for outcome in outcomes if outcome.loaded.is_secret and _ends(outcome)},
@@ -66,9 +73,9 @@ class Recorder:
     def _record_plain(self, outcomes: Sequence[Outcome]) -> set[int]:
         """One statement for all that were simply sent; returns the ids of those whose lease was lost."""
         ids = {outcome.loaded.claimed.id for outcome in outcomes}
-        ours = set(
-            self._connection.scalars(_PLAIN_SUCCESS, {"ids": sorted(ids), "owner": self._owner, "now": self._now})
-        )
+        dialect = self._connection.dialect.name
+        values = {"ids": id_list(sorted(ids), dialect), "owner": self._owner, "now": self._now}
+        ours = set(self._connection.scalars(_plain_success(dialect), values).all())
         for outcome in outcomes:
             if outcome.loaded.claimed.id in ours:
                 self._add_attempt(outcome, outcome.parts[0], outcome.loaded.claimed.id)

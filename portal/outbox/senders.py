@@ -7,12 +7,11 @@ import time
 from collections.abc import Callable, Sequence
 
 import structlog
-from sqlalchemy import exc
 
 from portal.outbox.attempts import Attempts, given_back
 from portal.outbox.claim import release
 from portal.outbox.contents import Loaded, envelope_sender
-from portal.outbox.ledger import Ledger, shows_that_it_works
+from portal.outbox.ledger import PASSING, Ledger, shows_that_it_works
 from portal.outbox.outcomes import Outcome
 from portal.outbox.pausing import CONNECTING
 from portal.outbox.pool import Batch, Pool
@@ -22,8 +21,6 @@ from portal.transports import ConnectionFault, QuotaReached, SenderRefused, Tran
 SLICE_SECONDS = 0.5  # a slice is sized to take about so long: its results are soon seen, and little is lost
 LONGEST_SLICE_SECONDS = 5.0  # what is not begun by then is given back
 _RETRY_AFTER_SECONDS = 1.0
-# The database is busy or away; what else it refuses would be refused again.
-PASSING = (exc.OperationalError, exc.InterfaceError, exc.TimeoutError)
 
 _log = structlog.get_logger("portal.outbox")
 

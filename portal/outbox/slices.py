@@ -11,6 +11,7 @@ from sqlalchemy import bindparam, select, update
 from sqlalchemy.engine import Connection
 from sqlalchemy.sql.dml import ReturningUpdate
 
+from portal.outbox.id_lists import id_list, is_among
 from portal.outbox.leases import lease_end, lease_parameters
 from portal.outbox.models import IS_SWITCHED_OFF, IS_UNCLAIMED, IS_WAITING, Delivery
 from portal.outbox.prepared import Priority
@@ -28,15 +29,17 @@ def start(
     """
     if not delivery_ids:
         return set()
-    values = {"ids": delivery_ids, "owner": owner, "now": now, **lease_parameters(connection, now, lease)}
-    return set(connection.scalars(_start(connection.dialect.name), values))
+    dialect = connection.dialect.name
+    values = {"ids": id_list(delivery_ids, dialect), "owner": owner, "now": now}
+    values |= lease_parameters(connection, now, lease)
+    return set(connection.scalars(_start(dialect), values).all())
 
 
 @lru_cache(maxsize=4)
-def _start(dialect: str) -> ReturningUpdate[tuple[int]]:
+def _start(dialect: str) -> ReturningUpdate[int]:
     return (
         update(Delivery)
-        .where(Delivery.id.in_(bindparam("ids", expanding=True)))
+        .where(is_among(Delivery.id, dialect))
         .where(Delivery.state.in_(may_become(State.SENDING)))
         .where(Delivery.lease_owner == bindparam("owner"), Delivery.deliver_by > bindparam("now"))
         .values(state=State.SENDING, lease_until=lease_end(dialect))
@@ -91,9 +94,12 @@ def hold_switched_off(connection: Connection, route: str) -> int:
     ).rowcount
 
 
+_SWITCHED_OFF_ROUTES = select(Delivery.route).where(IS_SWITCHED_OFF).distinct()
+
+
 def switched_off_routes(connection: Connection) -> list[str]:
     """The routes whose messages are held only because sending is switched off."""
-    return list(connection.scalars(select(Delivery.route).where(IS_SWITCHED_OFF).distinct()))
+    return list(connection.scalars(_SWITCHED_OFF_ROUTES))
 
 
 def release_switched_on(connection: Connection, route: str) -> int:

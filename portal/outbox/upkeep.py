@@ -9,12 +9,13 @@ from pathlib import Path
 import structlog
 from sqlalchemy.engine import Engine
 
-from portal.database import sqlite_path, writing
+from portal.database import BUSY_TIMEOUT_SECONDS, sqlite_path, writing
 from portal.outbox import bodies
 from portal.outbox.jobs import Job
 
 LARGE_LOG = 64 * 1024 * 1024  # octets
 _AT_ONCE = 1000
+_CHECKPOINT_WAITS_MS = 100
 _log = structlog.get_logger("portal.outbox")
 
 
@@ -36,7 +37,7 @@ def _erasing(engine: Engine) -> Callable[[datetime], None]:
     return erase
 
 
-def checkpoint(engine: Engine) -> int:
+def checkpoint(engine: Engine, *, large: int = LARGE_LOG) -> int:
     """Copy the write-ahead log into the database; returns the log's size in octets afterwards.
 
     Warns when it stays large: then something reads an old snapshot and never lets go.
@@ -45,11 +46,18 @@ def checkpoint(engine: Engine) -> int:
     if path is None:
         return 0
     log = path.with_name(f"{path.name}-wal")
-    mode = "TRUNCATE" if _size_of(log) > LARGE_LOG else "PASSIVE"
-    with engine.connect() as connection:
-        connection.connection.driver_connection.execute(f"PRAGMA wal_checkpoint({mode})").fetchall()  # type: ignore[union-attr]
+    mode = "TRUNCATE" if _size_of(log) > large else "PASSIVE"
+    driver = engine.raw_connection()
+    try:
+        cursor = driver.cursor()
+        # While it waits for readers a checkpoint keeps writers waiting: rather try again in a minute.
+        cursor.execute(f"PRAGMA busy_timeout = {_CHECKPOINT_WAITS_MS}")
+        cursor.execute(f"PRAGMA wal_checkpoint({mode})").fetchall()
+        cursor.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_SECONDS * 1000}")
+    finally:
+        driver.close()
     size = _size_of(log)
-    if size > LARGE_LOG:
+    if size > large:
         _log.warning("the database's write-ahead log keeps growing: something holds an old read open", octets=size)
     return size
 

@@ -19,11 +19,12 @@ from sqlalchemy.engine import Connection, Engine
 from portal.outbox import claim, heartbeat, recovery, wakeup
 from portal.outbox.dispatcher import Dispatcher
 from portal.outbox.jobs import Job, JobRunner
-from portal.outbox.ledger import Ledger
+from portal.outbox.leases import ticks
+from portal.outbox.ledger import PASSING, Ledger
 from portal.outbox.pauses import Pause
 from portal.outbox.pool import Pool
 from portal.outbox.prepared import WayOut, WaysOut
-from portal.outbox.senders import PASSING, Sender, SenderThread
+from portal.outbox.senders import Sender, SenderThread
 from portal.outbox.settings import Surroundings, WorkerSettings
 from portal.outbox.states import State
 from portal.outbox.upkeep import own_jobs
@@ -95,6 +96,7 @@ class Worker:
         self._jobs = JobRunner((*own_jobs(engine), *jobs), self._ledger)
         self._next_sweep = self._next_renewal = 0.0
         self._give_back_at = float("inf")
+        self._asks_anew = True
 
     def run(self) -> None:
         """As `run` of this module."""
@@ -130,6 +132,7 @@ class Worker:
         return was_busy
 
     def _on_commit(self) -> None:
+        self._asks_anew = True
         self._wake.set()
         self._jobs.wake()
 
@@ -138,14 +141,17 @@ class Worker:
             if time.monotonic() >= self._next_sweep:
                 self._sweep()
                 self._next_sweep = time.monotonic() + self._settings.sweep_every.total_seconds()
-            self._dispatcher.dispatch()
+            asks_anew, self._asks_anew = self._asks_anew, False
+            self._dispatcher.dispatch(asks_anew=asks_anew)
             for pool in self._dispatcher.pools.values():
                 self._start_senders(pool)
         except PASSING as error:
             _log.error("the outbox cannot be read or written; trying again", error=type(error).__name__)
+            self._asks_anew = True
             self._stop.wait(_RETRY_AFTER_SECONDS)
         except Exception:  # noqa: BLE001 - a flaw in one look must not end all sending
             _log.exception("unexpected error in the worker")
+            self._asks_anew = True
             self._stop.wait(_RETRY_AFTER_SECONDS)
 
     def _sweep(self) -> None:
@@ -167,7 +173,7 @@ class Worker:
         self._dispatcher.share_connections()
 
     def _renew(self, connection: Connection, now: datetime) -> None:
-        since = time.monotonic()
+        since = ticks()
         if since < self._next_renewal:
             return
         self._next_renewal = since + self._settings.lease.total_seconds() / 3
@@ -189,6 +195,8 @@ class Worker:
         while not self._stop.is_set() and (left := end - time.monotonic()) > 0:
             if self._wake.wait(min(left, _STOP_IS_SEEN_WITHIN_SECONDS)):
                 break
+        else:
+            self._asks_anew = True
         self._wake.clear()
 
     def _must_give_back(self) -> bool:

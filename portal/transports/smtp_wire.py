@@ -16,8 +16,9 @@ from portal.transports.smtp_blotting import Transcript, readable
 MOST_REPLY_BYTES = 64 * 1024
 MOST_REPLY_LINES = 512
 LONGEST_LINE = 8 * 1024
-_CHUNK = 64 * 1024
+_CHUNK = 8 * 1024
 _TLS_RECORD_STARTS = (b"\x15\x03", b"\x16\x03")  # alert, handshake (RFC 8446 5.1)
+_UNNOTICED_SECONDS = 0.01
 _SEPARATORS = (b" ", b"-", b"")
 
 
@@ -63,7 +64,7 @@ class Wire:
         if self._transcript is not None and shown is not None:
             self._transcript.client(shown)
         try:
-            self.socket.settimeout(self.time_left(seconds))
+            self._wait_at_most(self.time_left(seconds))
             self.socket.sendall(octets)
         except TimeoutError:
             raise WireFault("network.too_slow", f"the server took nothing for {seconds:.0f} s") from None
@@ -141,7 +142,7 @@ class Wire:
             left = min(asked_at + seconds, self.deadline) - monotonic()
             if left <= 0:
                 raise TimeoutError
-            self.socket.settimeout(left)
+            self._wait_at_most(left)
             chunk = self.socket.recv(_CHUNK)
         except TimeoutError:
             raise self._timed_out(monotonic() - asked_at, is_started=is_started or bool(buffer)) from None
@@ -152,6 +153,12 @@ class Wire:
         self._has_heard = True
         self._buffer = buffer + chunk if buffer else chunk
 
+    def _wait_at_most(self, seconds: float) -> None:
+        # Each setting is a call of the system; between the steps of a message the time is nearly always the same.
+        current = self.socket.gettimeout()
+        if not current or not 0 <= current - seconds < _UNNOTICED_SECONDS:
+            self.socket.settimeout(seconds)
+
     def _timed_out(self, waited: float, *, is_started: bool) -> WireFault:
         if is_started:
             return WireFault("network.too_slow", f"the reply was not complete after {waited:.1f} s")
@@ -161,11 +168,12 @@ class Wire:
     def _parse(self, line: bytes) -> tuple[int, bool, bytes]:
         """The code of a reply line, whether it is the last one, and its text (RFC 5321 4.2.1)."""
         code, separator = line[:3], line[3:4]
-        if len(code) < 3 or not code.isdigit() or not 200 <= int(code) <= 599 or separator not in _SEPARATORS:
+        number = int(code) if len(code) == 3 and code.isdigit() else 0
+        if not 200 <= number <= 599 or separator not in _SEPARATORS:
             raise self._no_reply(line)
         if self._transcript is not None:
             self._transcript.server(line)
-        return int(code), separator != b"-", line[4:]
+        return number, separator != b"-", line[4:]
 
     def _no_reply(self, line: bytes) -> WireFault:
         if line.startswith(_TLS_RECORD_STARTS):

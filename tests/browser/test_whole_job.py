@@ -8,7 +8,8 @@ from email import message_from_bytes, policy
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import RunningPortal, Watched
+from tests.browser.running import RunningPortal
+from tests.browser.windows import Watched
 from tests.outside.certificates import Authority
 from tests.outside.smtp_server import ReceivedMessage, SMTPServer
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from html import unescape
 
 import pytest
 from flask import Flask
@@ -84,36 +86,45 @@ def test_a_draft_is_stored_unchecked_and_may_be_unfinished(portal: Flask, admin:
     assert "Draft" in admin.get(page_of(portal, "Later")).text
 
 
+EMPTY = {
+    "name": ("", "Enter a name."),
+    "host": ("", "Enter the host, for example smtp.contoso.com."),
+    "username": ("", "Enter the user name, or choose to send without authentication."),
+    "password": ("", "Enter the password."),
+}
+MALFORMED = {
+    "host": ("smtp.contoso.com:587", "The port, 587, has its own field."),
+    "port": ("65536", "Enter a whole number from 1 to 65535."),
+    "from_address": ("a@b.test, c@d.test", "Type one address only, without a comma or semicolon."),
+    "helo_name": ("not a host", "This is neither a host name nor an address."),
+    "ca_certificate": ("hello", "This is not a certificate in PEM form."),
+    "timeout_seconds": ("0", "Enter a whole number from 1 to 600."),
+    "envelope_from": ("nobody", "An address contains an @"),
+    "reply_to": ("@", "Type something before and after the @"),
+    "max_connections": ("٢٥", "Enter a whole number from 1 to 50."),
+    "security": ("ssl", "Not a valid choice."),
+    "auth": ("magic", "Not a valid choice."),
+}
+TAKEN = {"name": ("Built-In", "Another connection has this name.")}
+WITHOUT_SENDER = {"from_address": ("", "Enter the address that mail is from")}
+
+
 @pytest.mark.parametrize(
-    ("changes", "field", "said"),
-    [
-        ({"name": ""}, "name", "Enter a name."),
-        ({"name": "Built-In"}, "name", "Another connection has this name."),
-        ({"host": ""}, "host", "Enter the host, for example"),
-        ({"host": "smtp.contoso.com:587"}, "host", "The port, 587, has its own field."),
-        ({"port": "65536"}, "port", "Enter a whole number from 1 to 65535."),
-        ({"port": "٢٥"}, "port", "Enter a whole number from 1 to 65535."),
-        ({"username": ""}, "username", "Enter the user name, or choose to send without authentication."),
-        ({"password": ""}, "password", "Enter the password."),
-        ({"from_address": ""}, "from_address", "Enter the address that mail is from"),
-        ({"from_address": "a@b.test, c@d.test"}, "from_address", "Type"),
-        ({"helo_name": "not a host"}, "helo_name", "This is neither a host name nor an address."),
-        ({"ca_certificate": "hello"}, "ca_certificate", "This is not a certificate in PEM form."),
-        ({"timeout_seconds": "0"}, "timeout_seconds", "Enter a whole number from 1 to 600."),
-        ({"envelope_from": "nobody"}, "envelope_from", "An address contains an @"),
-        ({"security": "ssl"}, "security", "Not a valid choice."),
-        ({"method": "pigeon"}, "method", "Not a valid choice."),
-    ],
+    "wrong", [EMPTY, MALFORMED, TAKEN, WITHOUT_SENDER], ids=["empty", "malformed", "taken", "sender"]
 )
 def test_what_is_wrong_is_said_beside_its_field_and_nothing_typed_is_lost(
-    portal: Flask, admin: Browser, server: SMTPServer, changes: dict[str, str], field: str, said: str
+    portal: Flask, admin: Browser, server: SMTPServer, wrong: dict[str, tuple[str, str]]
 ) -> None:
-    answer = admin.fill(NEW, typed(server, **changes), button="save")
+    changes = {field: value for field, (value, _said) in wrong.items()}
+
+    answer = admin.fill(NEW, typed(server, display_name="As typed", **changes), button="save")
 
     assert answer.status_code == 422
-    assert f'id="{field}-error"' in answer.text
-    assert said in answer.text
-    assert 'value="relay"' in answer.text or field == "username"
+    for field, (_value, said) in wrong.items():
+        error = re.search(rf'id="{field}-error">(.*?)</div>', answer.text)
+        assert error, field
+        assert said in unescape(error[1])
+    assert 'value="As typed"' in answer.text
     assert "geheim" not in answer.text
     assert find(portal, "Main") is None
     assert server.sessions == []
@@ -259,7 +270,7 @@ def test_an_older_form_does_not_overwrite_a_newer_change(portal: Flask, admin: B
     answer = admin.fill(page_of(portal), {"version": "1", "reply_to": "mine@contoso.test"}, button="draft")
 
     assert answer.status_code == 409
-    assert "Ada saved this connection after you opened it." in answer.text
+    assert "Ada saved this connection after you opened it" in answer.text
     assert "theirs@contoso.test" in answer.text
     assert "mine@contoso.test" in answer.text
     assert stored(portal).values.reply_to == "theirs@contoso.test"
@@ -356,3 +367,12 @@ def test_the_default_connection_is_not_deleted(portal: Flask, admin: Browser) ->
     assert "Make another connection the default first" in admin.get(page).text
     assert admin.post(page, {}, page="/connections/new").status_code == 409
     assert find(portal, "built-in") is not None
+
+
+@pytest.mark.parametrize(("security", "port"), [("starttls", 587), ("implicit_tls", 465), ("auto", 587), ("none", 25)])
+def test_an_empty_port_is_stored_as_the_usual_one(portal: Flask, admin: Browser, security: str, port: int) -> None:
+    changes = {"name": "Main", "host": "smtp.contoso.test", "port": "", "security": security}
+
+    admin.fill(NEW, changes, button="draft")
+
+    assert stored(portal).values.smtp.port == port

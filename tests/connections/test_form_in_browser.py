@@ -18,7 +18,8 @@ from portal.config import load_config
 from portal.extensions import db
 from portal.transaction import unit_of_work
 from tests.admin_browser import Browser
-from tests.browser.conftest import AXE, free_port
+from tests.browser.running import free_port
+from tests.browser.windows import AXE
 from tests.connections.making import wait_for_checks
 from tests.outside.smtp_server import SMTPServer
 

@@ -229,3 +229,19 @@ def test_what_is_wrong_is_refused_at_its_line_and_nothing_is_applied(
 
     assert str(error.value).startswith(f"{where}: {said}")
     assert find(portal, "a") is None
+
+
+def test_a_port_that_the_file_does_not_name_follows_the_security(portal: Flask) -> None:
+    apply(portal, "connections: [{name: relay, method: smtp, host: smtp.contoso.test}]")
+
+    apply(portal, "connections: [{name: relay, security: implicit_tls}]")
+
+    assert stored(portal, "relay").values.smtp.port == 465
+
+
+def test_a_port_of_ones_own_stays_when_the_security_changes(portal: Flask) -> None:
+    apply(portal, "connections: [{name: relay, method: smtp, host: smtp.contoso.test, port: 2525}]")
+
+    apply(portal, "connections: [{name: relay, security: none}]")
+
+    assert stored(portal, "relay").values.smtp.port == 2525

@@ -22,7 +22,7 @@ from sqlalchemy.orm import Session
 from portal.database import WRITING_OPTIONS, configure, engine_options, metadata, writing
 from portal.outbox import add, models, worker
 from portal.outbox.jobs import Job
-from portal.outbox.models import Attempt, Delivery, Message, MessageBody
+from portal.outbox.models import Attempt, Delivery, Message, MessageBody, WayOutRecord
 from portal.outbox.pauses import Pause
 from portal.outbox.prepared import Lane, PreparedMessage, Schedule
 from portal.outbox.settings import Surroundings, WorkerSettings
@@ -164,6 +164,10 @@ class Outbox:
 
     def writing(self) -> AbstractContextManager[Connection]:
         return writing(self.engine).begin()
+
+    def budget(self, connection_id: uuid.UUID) -> Any:
+        with self.engine.connect() as connection:
+            return connection.scalar(select(WayOutRecord.budget).where(WayOutRecord.connection_id == connection_id))
 
     def attempts_of_all(self) -> list[Row[Any]]:
         with self.engine.connect() as connection:

@@ -10,7 +10,7 @@ import pytest
 from portal.outbox import commands, history
 from portal.outbox.states import State
 from portal.secret_box import Unreadable
-from portal.transports import ConnectionFault, Reply, Step
+from portal.transports import ConnectionFault, Reply, Step, Verdict
 from tests.outbox.conftest import NOW, SECRET, Outbox
 from tests.outbox.scripted import CAPTURED, DEFERRED, FAILED, MAIN, answers
 
@@ -80,6 +80,15 @@ def test_a_lost_worker_is_told_in_words(outbox: Outbox) -> None:
     outbox.send()
 
     assert str(find(outbox, id).attempts[0].reason).startswith("The worker stopped")
+
+
+def test_a_lost_answer_is_told_in_words(outbox: Outbox) -> None:
+    id = outbox.add()
+    outbox.world.main.then(answers((Verdict.UNCERTAIN, Reply(0, ""), "")))
+
+    outbox.send()
+
+    assert str(find(outbox, id).attempts[0].reason).startswith("The message was handed over, but")
 
 
 def test_a_reply_with_what_no_database_can_store_is_stored_without_it(outbox: Outbox) -> None:

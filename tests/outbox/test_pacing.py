@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import random
 from bisect import bisect_right
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 import pytest
 
-from portal.outbox import pacing
+from portal.outbox import commands, pacing
 from portal.outbox.pacing import Budget
+from portal.transports import OutgoingMessage, SendReport
 from tests.outbox.conftest import NOW, SECRET, Outbox
-from tests.outbox.scripted import way_out
+from tests.outbox.scripted import MAIN, answers, way_out
 
 START = 1_790_000_000.0
 
@@ -145,3 +147,20 @@ def test_a_paced_way_out_slows_no_other(outbox: Outbox) -> None:
     outbox.send(NOW + timedelta(seconds=1))
 
     assert len(outbox.world.other.taken) == 10
+
+
+def test_what_is_cancelled_after_it_was_claimed_uses_up_no_pace(outbox: Outbox) -> None:
+    outbox.world.lead("default", [way_out(messages_per_minute=30)])
+    first, second = outbox.add(), outbox.add()
+
+    def cancel_second(message: OutgoingMessage, may_proceed: Callable[[], bool]) -> SendReport:
+        outbox.in_session(lambda session: commands.cancel(session, second, now=NOW))
+        outbox.clock = NOW + timedelta(seconds=10)
+        return answers()(message, may_proceed)
+
+    outbox.world.main.then(cancel_second)
+    outbox.settings = replace(outbox.settings, slice_size=1)
+    outbox.send()
+
+    assert [outbox.state(id) for id in (first, second)] == ["sent", "cancelled"]
+    assert outbox.budget(MAIN)["in_hand"] == {}

@@ -346,3 +346,19 @@ def test_a_changed_default_acts_at_once(outbox: Outbox) -> None:
 
     assert outbox.state(id) == "sent"
     assert len(outbox.world.other.taken) == 1
+
+
+def test_the_first_way_out_is_probed_while_a_fallback_serves(outbox: Outbox) -> None:
+    outbox.world.lead("default", [way_out(), way_out(OTHER)])
+    outbox.add()
+    outbox.world.main.then(EXPIRED)
+    outbox.send()
+    assert len(outbox.world.other.taken) == 1
+
+    for _ in range(5):
+        outbox.add()
+    outbox.send(NOW + minutes(5))
+
+    assert state_of(outbox).status == "ready"
+    assert len(outbox.world.main.taken) >= 1
+    assert outbox.states() == ["sent"] * 6

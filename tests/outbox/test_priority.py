@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import threading
 import time
 from collections.abc import Callable
@@ -33,6 +34,19 @@ def test_ordinary_mail_goes_in_the_order_in_which_it_came(outbox: Outbox) -> Non
     outbox.send()
 
     assert outbox.world.main.message_ids == [f"<{id}@contoso.test>" for id in reversed(ids)]
+
+
+def test_routes_that_share_a_way_out_take_turns(outbox: Outbox) -> None:
+    outbox.world.lead("server:wiki", [way_out()])
+    outbox.settings = replace(outbox.settings, claim_size=8, chance=random.Random(5))
+    for _ in range(150):
+        outbox.add()
+    wiki = [outbox.add(route="server:wiki") for _ in range(5)]
+
+    outbox.send()
+
+    places = [outbox.world.main.message_ids.index(f"<{id}@contoso.test>") for id in wiki]
+    assert max(places) < 75
 
 
 def test_a_reset_mail_overtakes_a_backlog(outbox: Outbox, start_worker: StartWorker) -> None:

@@ -30,12 +30,24 @@ def test_captured_bodies_are_erased_after_a_week(outbox: Outbox) -> None:
 
 
 @pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
-def test_a_checkpoint_empties_the_log(outbox: Outbox, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(upkeep, "LARGE_LOG", 0)
+def test_a_large_log_is_emptied(outbox: Outbox) -> None:
     for _ in range(20):
         outbox.add()
 
-    assert upkeep.checkpoint(outbox.engine) == 0
+    assert upkeep.checkpoint(outbox.engine, large=0) == 0
+
+
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
+def test_a_log_that_cannot_be_emptied_is_told(outbox: Outbox, capsys: pytest.CaptureFixture[str]) -> None:
+    with outbox.engine.connect() as reader:
+        reader.execute(text("SELECT count(*) FROM message")).all()
+        for _ in range(20):
+            outbox.add()
+
+        size = upkeep.checkpoint(outbox.engine, large=1000)
+
+    assert size > 1000
+    assert "something holds an old read open" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("engine", ["postgresql"], indirect=True)
@@ -77,3 +89,16 @@ def test_a_lost_connection_for_noticing_is_made_again(outbox: Outbox) -> None:
         assert noticed.wait(5)
     finally:
         watcher.close()
+
+
+def test_a_secret_body_goes_when_it_can_never_be_sent(outbox: Outbox) -> None:
+    id = outbox.add(**SECRET)
+    outbox.set(id, state="uncertain")
+    job = next(job for job in upkeep.own_jobs(outbox.engine) if job.name == "outbox.erase_bodies")
+
+    job.run(NOW + timedelta(minutes=59))
+    before = outbox.body(id)
+    job.run(NOW + timedelta(minutes=60))
+
+    assert before is not None
+    assert outbox.body(id) is None

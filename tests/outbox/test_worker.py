@@ -13,11 +13,12 @@ from sqlalchemy import create_engine, text
 
 from portal import outbox as room
 from portal.database import configure
-from portal.outbox import worker
+from portal.outbox import pausing, worker
 from portal.outbox.pauses import READY
+from portal.outbox.prepared import WaysOut
 from portal.transports import ConnectionFault, OutgoingMessage, Reply, SendReport, Step
 from tests.outbox.conftest import NOW, Outbox, StartWorker, until
-from tests.outbox.scripted import MAIN, Server, report, way_out
+from tests.outbox.scripted import MAIN, OTHER, Server, report, way_out
 
 
 def test_a_queued_message_is_handed_over_within_a_second(outbox: Outbox, start_worker: StartWorker) -> None:
@@ -131,6 +132,52 @@ def test_changed_settings_act_within_a_slice(outbox: Outbox, start_worker: Start
     assert len(old.taken) + len(outbox.world.main.taken) == 40
 
 
+@pytest.mark.parametrize(
+    ("change", "state"), [(WaysOut((way_out(OTHER),)), "sent"), (WaysOut(is_switched_off=True), "held")]
+)
+def test_what_is_claimed_follows_a_change_of_its_route(
+    outbox: Outbox, start_worker: StartWorker, change: WaysOut, state: str
+) -> None:
+    outbox.world.lead("default", [way_out(max_connections=1)])
+    outbox.in_session(lambda session: [outbox.add_in(session) for _ in range(100)])
+
+    def slowly(message: OutgoingMessage, may_proceed: Callable[[], bool]) -> SendReport:
+        time.sleep(0.05)
+        assert may_proceed()
+        return report(message)
+
+    outbox.world.main.always = slowly
+    start_worker(slice_size=5)
+    until(lambda: outbox.world.main.tried)
+    outbox.world.routes["default"] = change
+    until(lambda: set(outbox.states()) <= {"sent", state})
+
+    assert len(outbox.world.main.taken) < 50
+
+
+def test_a_pause_that_another_worker_found_is_heeded(outbox: Outbox, start_worker: StartWorker) -> None:
+    outbox.world.lead("default", [way_out(max_connections=1)])
+    outbox.in_session(lambda session: [outbox.add_in(session) for _ in range(100)])
+
+    def slowly(message: OutgoingMessage, may_proceed: Callable[[], bool]) -> SendReport:
+        time.sleep(0.03)
+        assert may_proceed()
+        return report(message)
+
+    outbox.world.main.always = slowly
+    start_worker(slice_size=4)
+    until(lambda: len(outbox.world.main.taken) > 4)
+    fault = ConnectionFault(Step.TLS, code="tls.expired_certificate", seen="expired")
+    with outbox.writing() as connection:
+        pausing.note_error(connection, MAIN, fault, sender="", is_probe=False, now=NOW + timedelta(minutes=1))
+    until(lambda: "sending" not in outbox.states())
+    waiting = outbox.states().count("queued")
+    time.sleep(0.3)
+
+    assert waiting > 50
+    assert outbox.states().count("queued") == waiting
+
+
 def test_a_wrong_password_is_tried_by_one_sender_not_by_four(outbox: Outbox, start_worker: StartWorker) -> None:
     outbox.in_session(lambda session: [outbox.add_in(session) for _ in range(100)])
 
@@ -145,6 +192,31 @@ def test_a_wrong_password_is_tried_by_one_sender_not_by_four(outbox: Outbox, sta
 
     assert len(outbox.world.main.tried) == 1
     assert "sending" not in outbox.states()
+
+
+def test_a_resumed_way_out_is_first_tried_by_one_sender(outbox: Outbox, start_worker: StartWorker) -> None:
+    outbox.in_session(lambda session: [outbox.add_in(session) for _ in range(60)])
+    start_worker()
+    until(lambda: len(outbox.ended) == 60)
+    fault = ConnectionFault(Step.AUTHENTICATE, code="smtp.bad_credentials", reply=Reply(535, "no", "5.7.8"))
+
+    def refuse(message: OutgoingMessage, may_proceed: Callable[[], bool]) -> SendReport:
+        time.sleep(0.2)
+        raise fault
+
+    outbox.world.main.then(fault)
+    outbox.world.main.always = refuse
+    outbox.add()
+    until(lambda: outbox.in_session(room.way_out_states).get(MAIN, READY).status == "paused")
+    outbox.in_session(lambda session: [outbox.add_in(session) for _ in range(100)])
+    before = len(outbox.world.main.tried)
+
+    outbox.in_session(lambda session: room.resume(session, MAIN))
+    until(lambda: len(outbox.world.main.tried) > before)
+    until(lambda: outbox.in_session(room.way_out_states).get(MAIN, READY).status == "paused")
+    time.sleep(0.3)
+
+    assert len(outbox.world.main.tried) == before + 1
 
 
 def test_a_conversation_without_work_is_ended(outbox: Outbox, start_worker: StartWorker) -> None:

@@ -355,10 +355,10 @@ def test_a_shared_code_is_worded_for_the_provider_of_the_host() -> None:
     ]
 
     assert causes == [
-        "mail.contoso.test does not accept the user name relay with the stored password.",
-        "Google does not accept the user name portal@contoso.test with the stored password.",
-        "Microsoft 365 does not accept the user name portal@contoso.test with the stored password.",
-        "smtp.gmail.com.contoso.test does not accept the user name relay with the stored password.",
+        "mail.contoso.test does not accept the user name relay with this password.",
+        "Google does not accept the user name portal@contoso.test with this password.",
+        "Microsoft 365 does not accept the user name portal@contoso.test with this password.",
+        "smtp.gmail.com.contoso.test does not accept the user name relay with this password.",
     ]
 
 
@@ -475,5 +475,5 @@ def test_codes_are_listed_once_each_and_in_order() -> None:
     assert codes == sorted(set(codes))
     assert all(re.fullmatch(r"[a-z]+\.[a-z0-9_]+", code) for code in codes)
     assert dict(all_codes())["smtp.bad_credentials"] == (
-        "%(host)s does not accept the user name %(username)s with the stored password."
+        "%(host)s does not accept the user name %(username)s with this password."
     )

@@ -22,7 +22,7 @@ from portal.web import render
 from portal.web.access import public, signed_in
 from portal.web.announcements import Banner, MailStatus
 from portal.wording import N_
-from tests.browser.conftest import free_port
+from tests.browser.running import free_port
 from tests.web.conftest import person, site_in
 
 pytestmark = pytest.mark.browser

@@ -79,7 +79,7 @@ ROWS = (
     ),
     Row(
         code="smtp.bad_credentials",
-        cause=N_("Google does not accept the user name %(username)s with the stored password."),
+        cause=N_("Google does not accept the user name %(username)s with this password."),
         who=MAILBOX_OWNER,
         remedy=N_(
             "Make an app password (16 letters, needs 2-step verification) and type it here: Google takes no "

@@ -95,7 +95,7 @@ ROWS = (
     ),
     Row(
         code="smtp.bad_credentials",
-        cause=N_("Microsoft 365 does not accept the user name %(username)s with the stored password."),
+        cause=N_("Microsoft 365 does not accept the user name %(username)s with this password."),
         who=YOU,
         remedy=N_(
             "Type user name (the full address) and password again. With multi-factor sign-in an app password is "

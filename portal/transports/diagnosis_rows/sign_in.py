@@ -129,7 +129,7 @@ ROWS = (
     ),
     Row(
         code="smtp.bad_credentials",
-        cause=N_("%(host)s does not accept the user name %(username)s with the stored password."),
+        cause=N_("%(host)s does not accept the user name %(username)s with this password."),
         who=YOU,
         remedy=N_(
             "Type user name and password again. Try the full address as user name, or the part before the @; "
