@@ -13,6 +13,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import parse_qs, unquote, urlsplit
 
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
+
+from portal.network.host_names import normalise_host
 from portal.network.policy import AllowEntry, PortSet, parse_mail_allow, parse_mail_ports
 from portal.paths import CHECKOUT, PACKAGE
 
@@ -214,16 +218,23 @@ def _public_url(text: str) -> str:
     url = _http_url(text)
     if url.path not in {"", "/"} or url.query or url.fragment:
         raise ValueError(f"{text!r} must be a scheme and a host only, such as https://mail.contoso.test")
-    return f"{url.scheme}://{url.netloc}"
+    try:
+        netloc = url.netloc.encode("ascii").decode()
+    except UnicodeEncodeError:
+        host = normalise_host(url.hostname)  # browsers send the A-labels (RFC 5891)
+        netloc = f"{host}:{url.port}" if url.port else host
+    return f"{url.scheme}://{netloc}"
 
 
 def _http_url(text: str) -> Any:
     try:
         url = urlsplit(text)
         port_is_valid = url.port is None or url.port > 0
-    except ValueError as error:
-        raise ValueError(f"{text!r} is not an address: {error}") from None
-    if url.scheme not in {"http", "https"} or not url.hostname or url.username is not None or not port_is_valid:
+    except ValueError:
+        raise ValueError("it is not an http or https address") from None
+    if url.username is not None:
+        raise ValueError("an address with a user name or password in it is not possible")
+    if url.scheme not in {"http", "https"} or not url.hostname or not port_is_valid:
         raise ValueError(f"{text!r} is not an http or https address")
     return url
 
@@ -240,6 +251,10 @@ def _database_url(text: str) -> str:
         text = "postgresql+psycopg://" + text.split("://", 1)[1]
     if not text.startswith(("sqlite:///", "postgresql+psycopg://")):
         raise ValueError("only sqlite:///… and postgresql+psycopg://… are possible")
+    try:
+        make_url(text)
+    except (ArgumentError, ValueError):  # its text may hold the password
+        raise ValueError("it is not a database's address, such as postgresql+psycopg://user@host:5432/name") from None
     return text
 
 
@@ -271,17 +286,24 @@ def _one_of(*words: str) -> Callable[[str], str]:
 def _builtin_service(text: str) -> BuiltinService:
     if text == "capture:":
         return BuiltinService("capture")
-    url = urlsplit(text)
-    if url.scheme != "smtp" or not url.hostname:
-        raise ValueError("it must be capture: or smtp://user:pass@host:587?security=starttls")
+    try:
+        url = urlsplit(text)
+        host, port = url.hostname, url.port
+    except ValueError:  # its text may hold a part of the password
+        host, port = None, None
+    if not host or url.scheme != "smtp":
+        raise ValueError(
+            "it must be capture: or smtp://user:pass@host:587?security=starttls, "
+            "special characters of the password written as %40 and the like"
+        )
     options = parse_qs(url.query, strict_parsing=bool(url.query))
     if set(options) - {"security"}:
         raise ValueError(f"unknown option {', '.join(sorted(set(options) - {'security'}))}")
     security = _one_of(*SECURITIES)(options.get("security", ["starttls"])[0])
     return BuiltinService(
         "smtp",
-        host=url.hostname,
-        port=url.port or DEFAULT_PORTS[security],
+        host=host,
+        port=port or DEFAULT_PORTS[security],
         security=security,
         username=unquote(url.username or ""),
         password=unquote(url.password or ""),

@@ -50,10 +50,13 @@ class UtcDateTime(TypeDecorator[datetime]):
 
 
 def engine_options(database_url: str) -> dict[str, Any]:
-    """Arguments for `create_engine` that fit the database."""
+    """Arguments for `create_engine` that fit the database. No error shows the values of a statement."""
     if database_url.startswith("sqlite"):
-        return {"connect_args": {"timeout": BUSY_TIMEOUT_SECONDS, "isolation_level": None}}
-    return {"pool_pre_ping": True, "pool_size": 10, "max_overflow": 10}
+        return {
+            "hide_parameters": True,
+            "connect_args": {"timeout": BUSY_TIMEOUT_SECONDS, "isolation_level": None},
+        }
+    return {"hide_parameters": True, "pool_pre_ping": True, "pool_size": 10, "max_overflow": 10}
 
 
 def configure(engine: Engine) -> None:

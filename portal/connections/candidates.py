@@ -52,7 +52,7 @@ def keep(
 ) -> UUID:
     """Store a candidate as a check in `state`, and return the check's id. `then` is "show" or "save"."""
     check_id = uuid4()
-    sealed = box.seal(candidate.secret.value, _context(check_id)) if candidate.secret.value else None
+    sealed = box.seal(candidate.secret.value, _context(check_id, candidate.values)) if candidate.secret.value else None
     session.add(
         ConnectionCheck(
             id=check_id,
@@ -93,14 +93,15 @@ def candidate_of(row: ConnectionCheck, *, box: SecretBox) -> Candidate | None:
     """The candidate of a row, None once it is gone. A password that cannot be opened has to be typed again."""
     if row.candidate is None:
         return None
+    values = ConnectionValues.from_json(row.candidate)
     secret = SecretChange(SecretAction(row.secret_action))
     if row.sealed is not None:
-        opened = box.open(row.sealed, _context(row.id))
+        opened = box.open(row.sealed, _context(row.id, values))
         secret = SecretChange() if isinstance(opened, Unreadable) else replace(secret, value=opened)
     return Candidate(
         connection_id=row.connection_id,
         started_from=row.started_from,
-        values=ConnectionValues.from_json(row.candidate),
+        values=values,
         secret=secret,
     )
 
@@ -182,5 +183,6 @@ def purge_candidates(session: Session, now: datetime) -> None:
     )
 
 
-def _context(check_id: UUID) -> str:
-    return f"connection_check.sealed:{check_id}"
+def _context(check_id: UUID, values: ConnectionValues) -> str:
+    """Bound to where it goes: a password typed for one server does not open for another."""
+    return f"connection_check.sealed:{check_id}:{values.smtp.destination}"

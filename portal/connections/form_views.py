@@ -103,6 +103,8 @@ def _with_password_kept(form: ConnectionForm, candidate: Candidate) -> Candidate
     earlier = own_candidate(form.candidate_id())
     if earlier is None or earlier.connection_id != candidate.connection_id:
         return candidate
+    if earlier.values.smtp.destination != candidate.values.smtp.destination:
+        return candidate  # it was typed for another server
     return replace(candidate, secret=earlier.secret)
 
 

@@ -70,6 +70,8 @@ def state_of(connection: StoredConnection, way_out: WayOutState | None, *, captu
         return ShownState(State.NEEDS_SECRET, "bad", N_("Needs its password"))
     if way_out and way_out.pause:
         return ShownState(State.PAUSED, "bad", N_("Paused"), way_out.pause)
+    if way_out and way_out.refused:
+        return ShownState(State.PAUSED, "bad", N_("Sender refused"), next(iter(way_out.refused.values())))
     if captures:
         return ShownState(State.READY, "warn", N_("Keeps mail here"))
     return ShownState(State.READY, "ok", N_("Ready"))

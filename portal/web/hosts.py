@@ -36,7 +36,9 @@ class HostGuard:
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         environ["wsgi.url_scheme"] = self._scheme
         host = environ.get("HTTP_HOST", "")
-        if _authority(host, self._scheme) != self._authority and environ.get("PATH_INFO") not in _PROBES:
+        authority = _authority(host, self._scheme)
+        is_ours = authority is not None and authority == self._authority
+        if not is_ours and environ.get("PATH_INFO") not in _PROBES:
             return self._refuse(host, start_response)
         return self._application(environ, start_response)
 

@@ -100,18 +100,28 @@ def test_a_running_check_is_polled_and_a_finished_one_is_not(admin: Browser, ser
 def test_back_to_the_form_brings_everything_but_the_password_and_that_still_counts(
     portal: Flask, admin: Browser, server: SMTPServer
 ) -> None:
-    failed = checked(admin, server, port="1", helo_name="portal.contoso.test")
+    failed = checked(admin, server, username="unknown", helo_name="portal.contoso.test")
     link = f"{NEW}?candidate={failed.rpartition('/')[2]}"
     assert link in admin.get(failed).text
 
     form = admin.get(link).text
-    answer = admin.fill(link, {"port": str(server.port), "name": "Main"}, button="save")
+    answer = admin.fill(link, {"username": "relay", "name": "Main"}, button="save")
 
     assert 'value="portal.contoso.test"' in form
     assert "geheim" not in form
     assert "Main is saved" in finished(admin, answer)
     assert server.sessions[-1].commands[0] == "EHLO portal.contoso.test"
     assert stored(portal).password_is_readable
+
+
+def test_a_password_that_was_typed_for_one_server_never_goes_to_another(admin: Browser, server: SMTPServer) -> None:
+    failed = checked(admin, server, port="1")
+    link = f"{NEW}?candidate={failed.rpartition('/')[2]}"
+
+    answer = admin.fill(link, {"port": str(server.port)}, button="check")
+
+    assert answer.status_code == 422
+    assert server.sessions == []
 
 
 def test_what_failed_can_be_saved_as_a_draft_with_its_password(
