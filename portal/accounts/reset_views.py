@@ -18,6 +18,8 @@ from portal.web import limits, render, see_other
 from portal.web.access import public
 from portal.web.translation import translate
 
+REQUESTS = "100/10 minutes"  # from one client address; a whole office may share it
+REQUESTS_OVERALL = "2000/hour"
 GUESSES = "30/10 minutes"  # of links that do not work, from one client address
 
 
@@ -32,9 +34,19 @@ def forgot_password() -> Response:
             mail_state=current_app.extensions["mail_state"](db.session()),
             contact=email_settings.load(db.session()).administrator_contact,
         )
-    with unit_of_work() as work:
-        reset_requests.request_password_reset(work, form.identifier.data, request.remote_addr or "", datetime.now(UTC))
+    if _may_ask(request.remote_addr or ""):
+        with unit_of_work() as work:
+            reset_requests.request_password_reset(
+                work, form.identifier.data, request.remote_addr or "", datetime.now(UTC)
+            )
     return see_other("accounts.forgot_password", sent=1)
+
+
+def _may_ask(address: str) -> bool:
+    """Whether another request is written down; whoever asks for whomever counts the same, and is told the same."""
+    counted = [limits.allow(db.engine, REQUESTS, "reset-request", address)]
+    counted.append(limits.allow(db.engine, REQUESTS_OVERALL, "reset-requests"))
+    return all(isinstance(one, limits.Allowed) for one in counted)
 
 
 @public

@@ -42,6 +42,11 @@ class Followed:
     worker_seen_at: datetime | None
 
     @property
+    def is_over(self) -> bool:
+        """Whether nothing more happens by itself: a test message whose answer was lost is not tried again."""
+        return self.message.is_ended or self.message.status is State.UNCERTAIN
+
+    @property
     def last_attempt(self) -> AttemptView | None:
         attempts = self.message.attempts
         return attempts[-1] if attempts else None
