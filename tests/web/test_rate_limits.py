@@ -12,7 +12,6 @@ from werkzeug.exceptions import TooManyRequests
 
 from portal import database
 from portal.web.limits import Allowed, Refused, allow, purge, require
-from portal.web.models import RateLimitCounter
 
 NOON = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
 
@@ -21,7 +20,6 @@ NOON = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
 def engine(database_url: str) -> Iterator[Engine]:
     engine = create_engine(database_url, **database.engine_options(database_url))
     database.configure(engine)
-    RateLimitCounter.__table__.create(engine)  # type: ignore[attr-defined]
     yield engine
     engine.dispose()
 
