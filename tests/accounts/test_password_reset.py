@@ -113,10 +113,29 @@ def test_whoever_is_asked_for_gets_the_same_answer_and_writes_the_same_row(
     assert [answer == answers[0] for answer in answers] == [True] * 7
     assert [page == pages[0] for page in pages] == [True] * 7
     assert [done == work[0] for done in work] == [True] * 7
-    assert [statement.split()[0] for statement in work[0]].count("INSERT") == 1
+    assert [statement.split()[2] for statement in work[0] if statement.startswith("INSERT")] == [
+        "rate_limit_counter",
+        "rate_limit_counter",
+        "reset_request",
+    ]
     assert [(row.state, row.address, len(row.identifier) <= 320) for row in rows(engine)] == [
         ("waiting", "127.0.0.1", True)
     ] * 7
+
+
+@pytest.mark.parametrize("identifier", [ADA, "unknown@contoso.test"])
+def test_a_flood_gets_the_same_answer_and_writes_no_more_rows(
+    app: Flask, client: FlaskClient, engine: Engine, identifier: str
+) -> None:
+    add_person(app)
+    token = csrf_token(client, "/forgot-password")
+
+    answers = [
+        client.post("/forgot-password", data={"csrf_token": token, "identifier": identifier}) for _ in range(102)
+    ]
+
+    assert {(answer.status_code, answer.location) for answer in answers} == {(303, "/forgot-password?sent=1")}
+    assert len(rows(engine)) == 100
 
 
 def test_the_page_says_what_happens_next_and_never_whether_there_is_an_account(client: FlaskClient, ada: UUID) -> None:
