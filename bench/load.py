@@ -1,5 +1,9 @@
-"""The work that every case does: a text message of 4 kB to one recipient."""
+"""What every case sends: about 4 kB of text, alone or beside 8 kB of HTML, as portals write to people."""
 
-from __future__ import annotations
-
-BODY = "\n".join(f"Line {number:03d}: the quick brown fox jumps over the lazy dog, again." for number in range(60))
+BODY = "A line of the message that says nothing in particular, as many lines do.\n" * 55
+HTML = (
+    "<!doctype html><html><body><table role='presentation'><tr><td>"
+    + "<p style='margin:0 0 16px'>A line of the message that says nothing in particular, as many lines do.</p>\n" * 75
+    + "</td></tr></table></body></html>\n"
+)
+LOADS = {"text": None, "text_html": HTML}  # by name, what stands beside the text

@@ -1,6 +1,6 @@
 """The portal: a backlog on SQLite (WAL, FULL), sent by the real worker: attempts, leases and pacing on.
 
-`python -m bench.portal_case PORT MESSAGES FOLDER` fills the outbox, sends it, prints one JSON line.
+`python -m bench.portal_case PORT MESSAGES FOLDER LOAD` fills the outbox, sends it, prints one JSON line.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from uuid import uuid4
 from flask import Flask
 from sqlalchemy import text
 
-from bench.load import BODY
+from bench.load import BODY, LOADS
 from portal import create_app, outbox
 from portal.config import load_config
 from portal.database import synchronous_level
@@ -34,7 +34,7 @@ SETTINGS = """
 email: {{from_address: portal@contoso.test, display_name: Contoso Portal}}
 connections:
   - {{name: sink, method: smtp, role: default, host: 127.0.0.1, port: {port}, security: none, auth: none,
-     messages_per_minute: 100000, max_connections: 4, from_address: portal@contoso.test}}
+     messages_per_minute: 100000, max_connections: 2, from_address: portal@contoso.test}}
 """
 
 
@@ -57,7 +57,7 @@ def make_app(port: int, folder: Path) -> Flask:
     return app
 
 
-def prepared(number: int, now: datetime) -> PreparedMessage:
+def prepared(number: int, now: datetime, html: str | None) -> PreparedMessage:
     to = Mailbox(f"user{number}@contoso.test")
     subject = f"Message {number}"
     message_id = new_message_id("portal.contoso.test")
@@ -73,19 +73,21 @@ def prepared(number: int, now: datetime) -> PreparedMessage:
         rcpt_to=(to.address,),
         subject=subject,
         message_id=message_id,
-        content=compose(to=(to,), subject=subject, text=BODY, message_id=message_id, date=now, auto_submitted=False),
+        content=compose(
+            to=(to,), subject=subject, text=BODY, html=html, message_id=message_id, date=now, auto_submitted=False
+        ),
         created_at=now,
         expires_at=now + timedelta(days=3),
     )
 
 
-def fill(app: Flask, count: int) -> None:
+def fill(app: Flask, count: int, html: str | None) -> None:
     now = datetime.now(UTC)
     with app.app_context():
         for first in range(0, count, 250):
             with unit_of_work() as session:
                 for number in range(first, min(first + 250, count)):
-                    outbox.add(session, prepared(number, now), box=app.extensions["secret_box"])
+                    outbox.add(session, prepared(number, now, html), box=app.extensions["secret_box"])
 
 
 def waiting(app: Flask) -> bool:
@@ -100,9 +102,9 @@ def sent(app: Flask) -> int:
 
 
 def main() -> None:
-    port, count, folder = int(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3])
+    port, count, folder, html = int(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3]), LOADS[sys.argv[4]]
     app = make_app(port, folder)
-    fill(app, count)
+    fill(app, count, html)
     stop = threading.Event()
     worker = threading.Thread(target=run_worker, args=(app, stop))
     started, cpu = time.perf_counter(), time.process_time()

@@ -1,6 +1,6 @@
 """The peer: django-post_office on SQLite (WAL, FULL), one process of five threads, batches of 100.
 
-`python -m bench.post_office_case PORT MESSAGES FOLDER` fills its queue, sends it, prints one JSON line.
+`python -m bench.post_office_case PORT MESSAGES FOLDER LOAD` fills its queue, sends it, prints one JSON line.
 LOG_LEVEL 2 is its default: like the portal it keeps a row for each attempt.
 These are its documented settings for throughput; its SMTP backend opens one connection for each thread and
 batch. The message is built when it is sent, as it always is there: that is its design.
@@ -9,6 +9,7 @@ batch. The message is built when it is sent, as it always is there: that is its 
 from __future__ import annotations
 
 import json
+import logging
 import resource
 import sys
 import time
@@ -18,7 +19,7 @@ import django
 from django.conf import settings
 from django.core.management import call_command
 
-from bench.load import BODY
+from bench.load import BODY, LOADS
 
 
 def configure(port: int, folder: Path) -> None:
@@ -52,11 +53,12 @@ def configure(port: int, folder: Path) -> None:
         USE_TZ=True,
     )
     django.setup()
+    logging.getLogger("post_office").setLevel(logging.WARNING)  # it prints five lines for each batch
     call_command("migrate", verbosity=0)
 
 
 def main() -> None:
-    port, count, folder = int(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3])
+    port, count, folder, html = int(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3]), LOADS[sys.argv[4]] or ""
     configure(port, folder)
     from django.db import connection
     from post_office import mail
@@ -71,6 +73,7 @@ def main() -> None:
                 "recipients": [f"user{number}@contoso.test"],
                 "subject": f"Message {number}",
                 "message": BODY,
+                "html_message": html,
             }
             for number in range(count)
         ]

@@ -17,7 +17,7 @@ from portal.outbox.outcomes import Outcome, Part
 from portal.outbox.prepared import WayOut
 from portal.outbox.states import State
 from portal.secret_box import Unreadable
-from portal.transports import Abandoned, SendReport, Transport, TransportError
+from portal.transports import Abandoned, OutgoingMessage, Transport, TransportError
 
 _log = structlog.get_logger("portal.outbox")
 
@@ -39,16 +39,17 @@ class Attempts:
         self._has_lease = has_lease
         self._transport: Transport | None = None
         self._opened_for: WayOut | None = None
+        self._announced: tuple[Loaded, WayOut, OutgoingMessage] | None = None
 
-    def attempt(self, loaded: Loaded, way_out: WayOut) -> Outcome:
-        """Try to hand over one message; never raises."""
+    def attempt(self, loaded: Loaded, way_out: WayOut, *, following: Loaded | None = None) -> Outcome:
+        """Try to hand over one message; never raises. `following` is the one whose turn is next, if all goes well."""
         started_at, since = self._clock(), time.monotonic()
         permit = _Permit(loaded, self._clock, self._has_lease)
         error: TransportError | None = None
         kept: bytes | None = None
         was_tried = True
         try:
-            parts, kept = self._sent(loaded, way_out, permit)
+            parts, kept = self._sent(loaded, way_out, permit, following)
         except Abandoned:
             was_tried = False
             parts = outcomes.given_back(loaded, State.EXPIRED if permit.is_too_late() else State.QUEUED)
@@ -80,14 +81,31 @@ class Attempts:
                 transport.close()
 
     def _sent(
-        self, loaded: Loaded, way_out: WayOut, permit: Callable[[], bool]
+        self, loaded: Loaded, way_out: WayOut, permit: Callable[[], bool], following: Loaded | None
     ) -> tuple[tuple[Part, ...], bytes | None]:
         if loaded.content is None or isinstance(loaded.content, Unreadable):
             return outcomes.unsendable(loaded, now=self._clock()), None
-        message = outgoing(loaded, loaded.content, way_out)
-        report: SendReport = self._open(way_out).send(message, may_proceed=permit)
+        message = self._outgoing(loaded, loaded.content, way_out)
+        report = self._open(way_out).send(message, may_proceed=permit, following=self._announce(following, way_out))
         parts = outcomes.parts_of_report(loaded, report, now=self._clock(), chance=self._chance)
         return parts, message.content if report.kept else None
+
+    def _outgoing(self, loaded: Loaded, content: bytes, way_out: WayOut) -> OutgoingMessage:
+        announced, self._announced = self._announced, None
+        if announced is not None and announced[0] is loaded and announced[1] is way_out:
+            return announced[2]
+        return outgoing(loaded, content, way_out)
+
+    def _announce(self, following: Loaded | None, way_out: WayOut) -> OutgoingMessage | None:
+        """The next message as it will leave; None where it cannot, which is told in its own turn."""
+        if following is None or not isinstance(following.content, bytes):
+            return None
+        try:
+            message = outgoing(following, following.content, way_out)
+        except (HeaderInjection, TransportError):
+            return None
+        self._announced = following, way_out, message
+        return message
 
     def _unexpected(self, loaded: Loaded, way_out: WayOut, *, may_have_left: bool) -> tuple[Part, ...]:
         _log.exception("unexpected error", message_id=str(loaded.claimed.message_id), connection=way_out.name)

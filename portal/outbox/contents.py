@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Select, select
 from sqlalchemy.engine import Connection
@@ -21,8 +20,7 @@ from portal.secret_box import SecretBox, Unreadable
 from portal.transports import ConnectionFault, OutgoingMessage, Step
 
 
-@dataclass(frozen=True, slots=True)
-class Loaded:
+class Loaded(NamedTuple):
     """A claimed delivery with its message. `content` has no From line yet."""
 
     claimed: Claimed
@@ -36,7 +34,10 @@ class Loaded:
     attempt_number: int  # of the attempts before this one, those that count
     lost_replies: int
     is_part: bool
-    content: bytes | Unreadable | None = field(repr=False)  # None: it was erased
+    content: bytes | Unreadable | None  # None: it was erased
+
+    def __repr__(self) -> str:
+        return f"Loaded({self.claimed!r})"  # never the content
 
     @property
     def is_tried_once(self) -> bool:

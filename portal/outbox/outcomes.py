@@ -8,8 +8,8 @@ host, not of the message). A test message is tried once: whatever is not `sent` 
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass, field
 from datetime import datetime
+from typing import NamedTuple
 from uuid import UUID
 
 from portal.outbox import reasons
@@ -32,11 +32,11 @@ from portal.transports import (
 )
 
 _NO_REPLY = Reply(0, "")
+_STATES = {verdict: State(verdict.value) for verdict in Verdict}
 _TOO_MANY_RECIPIENTS = frozenset({"4.5.3", "5.5.3"})  # RFC 3463 3.6
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
+class Part(NamedTuple):
     """Recipients that share a fate, and what the attempt's row says of them."""
 
     state: State
@@ -50,8 +50,7 @@ class Part:
     other_replies: dict[str, list[str | int | None]] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(NamedTuple):
     """What became of one attempt at one delivery."""
 
     loaded: Loaded
@@ -61,15 +60,20 @@ class Outcome:
     connection_id: UUID | None
     connection_name: str
     error: TransportError | None = None  # where it tells of the way out
-    kept: bytes | None = field(default=None, repr=False)  # captured: what would have left
+    kept: bytes | None = None  # captured: what would have left
     was_tried: bool = True  # False: given back untouched
+
+    def __repr__(self) -> str:
+        return f"Outcome({self.loaded!r}, {self.parts!r})"  # never what was kept
 
 
 def parts_of_report(loaded: Loaded, report: SendReport, *, now: datetime, chance: random.Random) -> tuple[Part, ...]:
     """The parts in the order sent, failed, deferred, uncertain."""
     if len(report.recipients) == 1:
-        group = list(report.recipients)
-        return (_part(loaded, _state(group[0], loaded), group, at_once=False, now=now, chance=chance),)
+        [only] = report.recipients
+        if only.verdict is Verdict.SENT:
+            return (Part(State.SENT, (only.address,), Step.CONTENT, only.reply, only.code),)
+        return (_part(loaded, _state(only, loaded), [only], at_once=False, now=now, chance=chance),)
     some_sent = any(result.verdict is Verdict.SENT for result in report.recipients)
     groups: dict[tuple[State, bool], list[RecipientResult]] = {}
     for result in report.recipients:
@@ -146,7 +150,7 @@ def without_way_out(loaded: Loaded, ways_out: WaysOut, now: datetime) -> Outcome
 def _state(result: RecipientResult, loaded: Loaded) -> State:
     if result.verdict is Verdict.DEFERRED and loaded.is_tried_once:
         return State.FAILED
-    return State(result.verdict.value)
+    return _STATES[result.verdict]
 
 
 def _is_too_many(reply: Reply) -> bool:

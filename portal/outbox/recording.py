@@ -7,7 +7,6 @@ always counts, whatever others have made of the delivery meanwhile; what else co
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any
@@ -89,7 +88,7 @@ class Recorder:
         is_ours = row.state == State.SENDING and row.lease_owner == self._owner
         parts = [part for part in outcome.parts if is_ours or part.state is State.SENT]
         present = set(row.rcpt_to)
-        parts = [replace(part, rcpt_to=kept) for part in parts if (kept := _only(part.rcpt_to, present))]
+        parts = [part._replace(rcpt_to=kept) for part in parts if (kept := _only(part.rcpt_to, present))]
         if not parts:
             return
         if row.state == State.SENT:

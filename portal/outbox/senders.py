@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Sequence
+from itertools import zip_longest
 
 import structlog
 
@@ -121,13 +122,13 @@ class Sender:
         refused: set[str] = set()
         begun = time.monotonic()
         is_over = False
-        for one in loaded:
+        for one, following in zip_longest(loaded, loaded[1:]):
             sender = envelope_sender(one.claimed.sender, way_out)
             if is_over or sender in refused or self._is_time_to_stop(begun, way_out):
                 outcomes.append(given_back(one, way_out, self._ledger.settings.clock()))
                 continue
             self._ledger.leases.begin(one.claimed.id)
-            outcome = self._attempts.attempt(one, way_out)
+            outcome = self._attempts.attempt(one, way_out, following=following)
             outcomes.append(outcome)
             if _concerns_others(outcome):
                 if isinstance(outcome.error, SenderRefused):

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import StrEnum
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from portal.wording import Text
 
@@ -35,8 +35,7 @@ class Step(StrEnum):
     MAILBOX = "mailbox"
 
 
-@dataclass(frozen=True)
-class Reply:
+class Reply(NamedTuple):
     """What a server answered: `reply_code` 0 means that no reply came. The text is at most 1,000 characters."""
 
     code: int
@@ -57,16 +56,14 @@ class Verdict(StrEnum):
     UNCERTAIN = "uncertain"  # handed over, but the answer was lost
 
 
-@dataclass(frozen=True)
-class RecipientResult:
+class RecipientResult(NamedTuple):
     address: str
     verdict: Verdict
     reply: Reply
     code: str = ""  # the diagnosis' stable name, "" where the verdict is SENT
 
 
-@dataclass(frozen=True)
-class SendReport:
+class SendReport(NamedTuple):
     """One result for each recipient of the message, in the order of `rcpt_to`."""
 
     recipients: tuple[RecipientResult, ...]
@@ -127,9 +124,13 @@ class Abandoned(Exception):
 class Transport(Protocol):
     """One way out, opened: holds at most one connection, used by one thread at a time."""
 
-    def send(self, message: OutgoingMessage, *, may_proceed: Callable[[], bool]) -> SendReport:
+    def send(
+        self, message: OutgoingMessage, *, may_proceed: Callable[[], bool], following: OutgoingMessage | None = None
+    ) -> SendReport:
         """Hand over one message. `may_proceed` is asked once, just before the point of no return.
 
+        `following` is the message that the caller means to send next: its envelope may go ahead, of its content
+        nothing. Another message, or none, may follow all the same.
         Raises TransientError, PermanentError, ConnectionFault, SenderRefused, QuotaReached or Abandoned:
         then surely nothing was handed over. Once something may have been, the report says so by recipient.
         """
@@ -157,7 +158,7 @@ class StepStatus(StrEnum):
 
 @dataclass(frozen=True)
 class StepResult:
-    """One step of a connection check, as contract and pages show it."""
+    """One step of a connection check, as pages and the command line show it."""
 
     step: Step
     status: StepStatus

@@ -12,7 +12,9 @@ _CAPTURED = Reply(250, "captured")
 class CaptureTransport:
     """A `Transport` that takes every message at once; the report says that it was kept."""
 
-    def send(self, message: OutgoingMessage, *, may_proceed: Callable[[], bool]) -> SendReport:
+    def send(
+        self, message: OutgoingMessage, *, may_proceed: Callable[[], bool], following: OutgoingMessage | None = None
+    ) -> SendReport:
         """As `Transport.send`; raises Abandoned alone."""
         if not may_proceed():
             raise Abandoned

@@ -52,23 +52,47 @@ class SMTPTransport:
         self._used_at = 0.0
         self._messages = 0
         self._needs_reset = False
+        self._announced: Transaction | None = None  # whose envelope the server has heard already
 
-    def send(self, message: OutgoingMessage, *, may_proceed: Callable[[], bool]) -> SendReport:
+    def send(
+        self, message: OutgoingMessage, *, may_proceed: Callable[[], bool], following: OutgoingMessage | None = None
+    ) -> SendReport:
         """As `Transport.send`. A message takes at most 15 minutes once the connection stands."""
-        conversation = self._kept()
-        if conversation is not None:
+        transaction = self._continued(message) or self._begun(message)
+        if transaction is not None:
             try:
-                return self._send_on(conversation, message, may_proceed)
+                return self._run(transaction, may_proceed, following)
             except TransientError as error:
                 if not _proves_stale(error):
                     raise
-        return self._send_on(self._opened(), message, may_proceed)
+        return self._run(Transaction(self._opened(), message), may_proceed, following)
 
     def close(self) -> None:
         """As `Transport.close`; waits a second at most for the server's farewell."""
+        self._forsake_announced()
         conversation, self._conversation = self._conversation, None
         if conversation is not None:
             conversation.farewell()
+
+    def _continued(self, message: OutgoingMessage) -> Transaction | None:
+        """The message's transaction, if its envelope went ahead behind the last one's dot."""
+        if self._announced is not None and self._announced.message is message:
+            transaction, self._announced = self._announced, None
+            return transaction
+        self._forsake_announced()
+        return None
+
+    def _forsake_announced(self) -> None:
+        """Another message comes than was announced: the server waits for content, and only an end of the
+        connection surely gives it none."""
+        if self._announced is not None and self._conversation is not None:
+            self._conversation.drop()
+            self._conversation = None
+        self._announced = None
+
+    def _begun(self, message: OutgoingMessage) -> Transaction | None:
+        conversation = self._kept()
+        return Transaction(conversation, message) if conversation is not None else None
 
     def _opened(self) -> Conversation:
         self.close()
@@ -76,18 +100,20 @@ class SMTPTransport:
         self._messages, self._needs_reset = 0, False
         return self._conversation
 
-    def _send_on(
-        self, conversation: Conversation, message: OutgoingMessage, may_proceed: Callable[[], bool]
+    def _run(
+        self, transaction: Transaction, may_proceed: Callable[[], bool], following: OutgoingMessage | None
     ) -> SendReport:
+        conversation = transaction.conversation
         conversation.wire.deadline = monotonic() + _MOST_SECONDS_OF_A_MESSAGE
-        transaction = Transaction(conversation, message)
+        self._messages += 1
         try:
-            return transaction.run(may_proceed)
+            return transaction.run(may_proceed, following if self._messages < MOST_MESSAGES else None)
         finally:
-            self._messages += 1
             self._used_at = self._clock()
             self._needs_reset = transaction.needs_reset
-            if not transaction.can_go_on:
+            if transaction.can_go_on:
+                self._announced = transaction.announced
+            else:
                 self._conversation = None
                 conversation.drop()
 

@@ -60,6 +60,9 @@ class Conversation:
 
     def readable(self, raw: RawReply) -> Reply:
         """The reply for people and records: at most 1,000 characters in one line, secrets blotted out."""
+        if len(raw.lines) == 1:
+            code, rest = split_status_code(readable(raw.lines[0], self._secrets))
+            return Reply(raw.code, rest.strip()[:_LONGEST_TEXT], code)
         lines = [split_status_code(readable(line, self._secrets)) for line in raw.lines]
         # A multi-line reply repeats its status code on every line (RFC 2034 section 4).
         text = " ".join(rest.strip() for _, rest in lines).strip()

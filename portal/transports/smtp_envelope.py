@@ -37,7 +37,7 @@ def stuffed_content(content: bytes) -> bytes:
         raise PermanentError(Step.CONTENT, code="smtp.bare_newline", seen="a CR or LF stands alone in the message")
     if content.startswith(b"."):
         content = b"." + content
-    return content.replace(b"\r\n.", b"\r\n..")
+    return content.replace(b"\r\n.", b"\r\n..") if b"\r\n." in content else content
 
 
 def _size(message: OutgoingMessage, offered: Capabilities) -> bytes:

@@ -2,6 +2,9 @@
 
 Reply n belongs to command n, whether commands go one by one or together (PIPELINING, RFC 2920). The point of no
 return is the first byte of the final dot: what fails before it was not sent, what is lost after it is uncertain.
+
+The envelope of the message that follows may ride behind the final dot (RFC 2920 section 3.1), which saves its round
+trip. Of its content nothing is out then: until its own dot it is not sent, whatever becomes of the connection.
 """
 
 from __future__ import annotations
@@ -27,6 +30,7 @@ from portal.transports.smtp_wire import RawReply, WireFault
 
 _LONGEST_WAIT_AFTER_DOT = 600.0  # RFC 5321 4.5.3.2.6
 _ROUND = 100  # commands in one write: their replies must fit the buffers on the way back
+_MOST_AHEAD = 20  # commands of an envelope that rides behind a dot
 _PIECE = 64 * 1024
 _LAST_WORD_SECONDS = 1.0
 _DOT = b".\r\n"
@@ -38,9 +42,10 @@ class Transaction:
     def __init__(self, conversation: Conversation, message: OutgoingMessage) -> None:
         self.can_go_on = True
         self.needs_reset = False  # RSET must come before the next message
-        self._conversation = conversation
+        self.message = message
+        self.announced: Transaction | None = None  # of the message that follows: its envelope is out, and waits
+        self.conversation = conversation
         self._wire = conversation.wire
-        self._message = message
         self._seconds = conversation.settings.timeout_seconds
         self._round = _ROUND if conversation.capabilities.pipelining else 1
         self._commands: list[bytes] = []
@@ -48,25 +53,45 @@ class Transaction:
         self._answered = 0  # commands, too
         self._refused: dict[int, RawReply] = {}  # by the recipient's place in `rcpt_to`
 
-    def run(self, may_proceed: Callable[[], bool]) -> SendReport:
+    def run(self, may_proceed: Callable[[], bool], following: OutgoingMessage | None = None) -> SendReport:
         """As `Transport.send`. Raises TransportError or Abandoned."""
         # What this server cannot take is refused before a word is said.
-        self._commands = envelope_commands(self._message, self._conversation.capabilities)
-        content = stuffed_content(self._message.content)
+        if not self._commands:
+            self._commands = envelope_commands(self.message, self.conversation.capabilities)
+        content = stuffed_content(self.message.content)
         self.can_go_on = False
         raw = self._next_reply(Step.SENDER)
         if raw.code >= 300:
             return self._refuse_all(Step.SENDER, raw)
-        for place in range(len(self._message.rcpt_to)):
+        for place in range(len(self.message.rcpt_to)):
             raw = self._next_reply(Step.RECIPIENT)
             if raw.code == 421:
                 return self._refuse_all(Step.RECIPIENT, raw)
             if raw.code >= 300:
                 self._refused[place] = raw
-        if len(self._refused) == len(self._message.rcpt_to):
+        if len(self._refused) == len(self.message.rcpt_to):
             return self._without_recipients()
         raw = self._next_reply(Step.DATA)
-        return self._hand_over(content, may_proceed) if raw.code == 354 else self._refuse_all(Step.DATA, raw)
+        if raw.code != 354:
+            return self._refuse_all(Step.DATA, raw)
+        return self._hand_over(content, may_proceed, self._ahead(following))
+
+    def _ahead(self, following: OutgoingMessage | None) -> Transaction | None:
+        """The following message's transaction, if its envelope may ride behind this message's dot.
+
+        Only for the same sender: what a server holds against this message it would hold against that one too.
+        """
+        if following is None or self._round == 1 or following.mail_from != self.message.mail_from:
+            return None
+        ahead = Transaction(self.conversation, following)
+        try:
+            commands = envelope_commands(following, self.conversation.capabilities)
+        except TransportError:
+            return None  # it will be told in its own turn
+        if len(commands) > _MOST_AHEAD:
+            return None
+        ahead._commands, ahead._sent = commands, len(commands)
+        return ahead
 
     def _next_reply(self, step: Step) -> RawReply:
         """The reply to the next command, which is sent before if it was not yet."""
@@ -81,28 +106,39 @@ class Transaction:
         self._answered += 1
         return raw
 
-    def _hand_over(self, content: bytes, may_proceed: Callable[[], bool]) -> SendReport:
+    def _hand_over(self, content: bytes, may_proceed: Callable[[], bool], ahead: Transaction | None) -> SendReport:
         is_large = len(content) > _PIECE
         early = self._stream(content) if is_large else self._unasked()
         if early is not None:
             return self._refuse_all(Step.CONTENT, early, is_out_of_turn=True)
         if not may_proceed():
             raise Abandoned
+        return self._send_dot(b"" if is_large else content, ahead) or self._answer_to_dot(ahead)
+
+    def _send_dot(self, before: bytes, ahead: Transaction | None) -> SendReport | None:
+        """The point of no return. A report where that failed, None where the dot is out."""
         try:
-            self._wire.send(_DOT if is_large else content + _DOT, seconds=self._seconds)
+            self._wire.send(before + _DOT + (b"".join(ahead._commands) if ahead else b""), seconds=self._seconds)
         except WireFault as fault:
-            raw = self._last_word()
-            return self._refuse_all(Step.CONTENT, raw, is_out_of_turn=True) if raw else self._lost(fault.seen)
+            if raw := self._last_word():
+                return self._refuse_all(Step.CONTENT, raw, is_out_of_turn=True)
+            if fault.taken is not None and fault.taken <= len(before):
+                raise as_transport_error(Step.CONTENT, fault) from fault  # no byte of the dot left
+            return self._lost(fault.seen)
+        return None
+
+    def _answer_to_dot(self, ahead: Transaction | None) -> SendReport:
         try:
             raw = self._wire.read_reply(seconds=min(_LONGEST_WAIT_AFTER_DOT, 10 * self._seconds))
         except WireFault as fault:
             return self._lost(fault.seen)
+        self.announced = ahead
         if raw.code >= 400:
             return self._refuse_all(Step.CONTENT, raw)
         if raw.code >= 300:
             return self._lost(f"the message was answered with {raw.code}")
         self.can_go_on = True
-        return self._report(Verdict.SENT, self._conversation.readable(raw))
+        return self._report(Verdict.SENT, self.conversation.readable(raw))
 
     def _unasked(self) -> RawReply | None:
         """What came behind the 354: it must not be taken for the answer to the final dot."""
@@ -137,11 +173,11 @@ class Transaction:
         """Nothing was handed over, for anybody: an error, or from DATA on each recipient's own result."""
         if not is_out_of_turn:
             self._settle(raw)
-        error = self._conversation.refusal(step, raw, sender=self._message.mail_from)
+        error = self.conversation.refusal(step, raw, sender=self.message.mail_from)
         is_of_message = isinstance(error, TransientError | PermanentError) and raw.code >= 400
         if not is_of_message or step in {Step.SENDER, Step.RECIPIENT}:
             raise error
-        return self._report(_verdict(error), self._conversation.readable(raw), error.code)
+        return self._report(_verdict(error), self.conversation.readable(raw), error.code)
 
     def _without_recipients(self) -> SendReport:
         """Each refused for itself, unless one reply names the sender or the way out: then that is the error."""
@@ -150,7 +186,7 @@ class Transaction:
         for error in map(self._recipient_error, refusals):
             if not isinstance(error, TransientError | PermanentError):
                 raise error
-        return SendReport(tuple(map(self._refused_result, self._message.rcpt_to, refusals)))
+        return SendReport(tuple(map(self._refused_result, self.message.rcpt_to, refusals)))
 
     def _settle(self, raw: RawReply) -> None:
         """Read what is still to come, so that the next message's replies are its own."""
@@ -161,7 +197,7 @@ class Transaction:
             return
         # A 354 here waits for a message without recipients: only an end of the connection surely sends none.
         self.can_go_on = raw.code >= 400 and raw.code != 421
-        self.needs_reset = True
+        self.needs_reset = self.announced is None  # after a dot there is nothing left to reset (RFC 5321 4.1.1.4)
 
     def _lost(self, seen: str) -> SendReport:
         return self._report(Verdict.UNCERTAIN, Reply(0, seen), "smtp.reply_lost")
@@ -169,21 +205,23 @@ class Transaction:
     def _report(self, verdict: Verdict, reply: Reply, code: str = "") -> SendReport:
         """The same for each recipient that was accepted, and its own reply for each that was refused."""
         refused = self._refused
+        if not refused:
+            return SendReport(tuple([RecipientResult(one, verdict, reply, code) for one in self.message.rcpt_to]))
         return SendReport(
             tuple(
                 self._refused_result(address, refused[place])
                 if place in refused
                 else RecipientResult(address, verdict, reply, code)
-                for place, address in enumerate(self._message.rcpt_to)
+                for place, address in enumerate(self.message.rcpt_to)
             )
         )
 
     def _refused_result(self, address: str, raw: RawReply) -> RecipientResult:
         error = self._recipient_error(raw)
-        return RecipientResult(address, _verdict(error), self._conversation.readable(raw), error.code)
+        return RecipientResult(address, _verdict(error), self.conversation.readable(raw), error.code)
 
     def _recipient_error(self, raw: RawReply) -> TransportError:
-        return self._conversation.refusal(Step.RECIPIENT, raw, sender=self._message.mail_from)
+        return self.conversation.refusal(Step.RECIPIENT, raw, sender=self.message.mail_from)
 
 
 def _verdict(error: TransportError) -> Verdict:

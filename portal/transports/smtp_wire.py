@@ -23,12 +23,16 @@ _SEPARATORS = (b" ", b"-", b"")
 
 
 class WireFault(Exception):
-    """The conversation cannot go on. `code` is the diagnosis' stable name, `seen` what was observed."""
+    """The conversation cannot go on. `code` is the diagnosis' stable name, `seen` what was observed.
 
-    def __init__(self, code: str, seen: str) -> None:
+    `taken` is how many bytes of a failed write may have left: None where that is not known (TLS).
+    """
+
+    def __init__(self, code: str, seen: str, *, taken: int | None = None) -> None:
         super().__init__(seen)
         self.code = code
         self.seen = seen
+        self.taken = taken
 
 
 class RawReply:
@@ -63,13 +67,16 @@ class Wire:
         """Write all of it. `shown` is the line for the transcript. Raises WireFault."""
         if self._transcript is not None and shown is not None:
             self._transcript.client(shown)
+        taken = 0
         try:
-            self._wait_at_most(self.time_left(seconds))
-            self.socket.sendall(octets)
+            while taken < len(octets):
+                self._wait_at_most(self.time_left(seconds))
+                taken += self.socket.send(octets[taken:] if taken else octets)
         except TimeoutError:
-            raise WireFault("network.too_slow", f"the server took nothing for {seconds:.0f} s") from None
+            seen = f"the server took nothing for {seconds:.0f} s"
+            raise WireFault("network.too_slow", seen, taken=self._surely(taken)) from None
         except (OSError, ValueError) as error:
-            raise _lost(error) from error
+            raise _lost(error, taken=self._surely(taken)) from error
 
     def read_reply(self, *, seconds: float, most_lines: int = MOST_REPLY_LINES) -> RawReply:
         """The next reply. `seconds` is the time for all of it. Raises WireFault, also when it is none."""
@@ -153,6 +160,10 @@ class Wire:
         self._has_heard = True
         self._buffer = buffer + chunk if buffer else chunk
 
+    def _surely(self, taken: int) -> int | None:
+        # A TLS socket counts a write only when all its records went out; some of them may have.
+        return None if isinstance(self.socket, ssl.SSLSocket) else taken
+
     def _wait_at_most(self, seconds: float) -> None:
         # Each setting is a call of the system; between the steps of a message the time is nearly always the same.
         current = self.socket.gettimeout()
@@ -181,9 +192,9 @@ class Wire:
         return WireFault("smtp.malformed_reply", f"no SMTP reply: {readable(line[:80], self._secrets)}")
 
 
-def _lost(error: Exception) -> WireFault:
+def _lost(error: Exception, *, taken: int | None = None) -> WireFault:
     reason = getattr(error, "strerror", None) or type(error).__name__
-    return WireFault("network.connection_lost", f"the connection was lost: {reason}")
+    return WireFault("network.connection_lost", f"the connection was lost: {reason}", taken=taken)
 
 
 def _ended() -> WireFault:

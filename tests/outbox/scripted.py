@@ -102,7 +102,9 @@ class _Conversation:
     def __init__(self, server: Server) -> None:
         self._server = server
 
-    def send(self, message: OutgoingMessage, *, may_proceed: Callable[[], bool]) -> SendReport:
+    def send(
+        self, message: OutgoingMessage, *, may_proceed: Callable[[], bool], following: OutgoingMessage | None = None
+    ) -> SendReport:
         server = self._server
         with server.lock:
             server.tried.append(message)

@@ -65,21 +65,31 @@ def test_a_connection_lost_after_the_dot_is_uncertain(
         assert len(server.messages) == 1 + is_taken
 
 
-@pytest.mark.parametrize(
-    ("last_word", "verdict"), [(b"", Verdict.UNCERTAIN), (b"421 4.3.2 shutting down\r\n", Verdict.DEFERRED)]
-)
-def test_a_dot_that_cannot_be_sent_is_uncertain_unless_the_server_had_refused(
-    server: SMTPServer, transport_to: MakeTransport, last_word: bytes, verdict: Verdict
+def test_a_dot_that_cannot_be_sent_ends_in_what_the_server_had_refused_it_with(
+    server: SMTPServer, transport_to: MakeTransport
 ) -> None:
     def may_proceed() -> bool:
-        server.sessions[0].tell(last_word)
+        server.sessions[0].tell(b"554 5.7.1 go away\r\n")
         server.sessions[0].abort()
         sleep(0.05)
         return True
 
     report = transport_to(server).send(message(), may_proceed=may_proceed)
 
-    assert report.recipients[0].verdict is verdict
+    assert report.recipients[0].verdict is Verdict.FAILED
+
+
+def test_a_dot_of_which_no_byte_left_hands_nothing_over(server: SMTPServer, transport_to: MakeTransport) -> None:
+    def may_proceed() -> bool:
+        server.sessions[0].abort()
+        sleep(0.05)
+        return True
+
+    with pytest.raises(TransientError) as caught:
+        transport_to(server).send(message(), may_proceed=may_proceed)
+
+    assert caught.value.code == "network.connection_lost"
+    assert server.messages == []
 
 
 def test_silence_after_the_dot_is_uncertain(server: SMTPServer, transport_to: MakeTransport) -> None:
