@@ -11,6 +11,7 @@ import shlex
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 from portal.network.errors import HostRefused
 from portal.transports import Diagnosis, Reply, Step, TransportError
@@ -32,6 +33,25 @@ class Target:
     username: str
     sender: str  # "" is the null reverse-path
     auth_offered: bool | None = None  # whether the server's EHLO offered any AUTH; None: not known
+    mailbox: str = ""  # whom an OAuth or app-only connection sends as
+    client_id: str = ""  # of the application that is registered at the provider
+    tenant: str = ""
+
+
+def api_target(url: str, *, mailbox: str, client_id: str = "", tenant: str = "", sender: str = "") -> Target:
+    """A connection by a provider's API, reached at `url`; `sender` is the From address where it is another one."""
+    parts = urlsplit(url)
+    return Target(
+        host=parts.hostname or "",
+        port=parts.port or 443,
+        security="https",
+        auth="access_token",
+        username=mailbox,
+        sender=sender or mailbox,
+        mailbox=mailbox,
+        client_id=client_id,
+        tenant=tenant,
+    )
 
 
 def diagnose(
@@ -149,7 +169,7 @@ def _provider(host: str, reply: Reply | None) -> Provider:
 
 
 def _values(target: Target) -> dict[str, str | int]:
-    mailbox = target.username if "@" in target.username else target.sender or target.username
+    mailbox = target.mailbox or (target.username if "@" in target.username else target.sender or target.username)
     return {
         "host": target.host,
         "host_argument": shlex.quote(target.host),
@@ -160,13 +180,28 @@ def _values(target: Target) -> dict[str, str | int]:
         "domain": target.sender.rpartition("@")[2] or target.host,
         "mailbox": mailbox or "–",
         "mailbox_argument": _powershell_argument(mailbox),
+        "mailbox_filter": _powershell_argument(f"PrimarySmtpAddress -eq {_quoted(mailbox)}"),
+        "client_id": target.client_id or "–",
+        "client_id_argument": _powershell_argument(target.client_id),
+        "google_project": _google_project(target.client_id),
+        "tenant": target.tenant or "–",
     }
+
+
+def _google_project(client_id: str) -> str:
+    """The number of the project that a Google client ID begins with; "" in another, for which Google then asks."""
+    number = re.match(r"([0-9]{6,20})-", client_id)
+    return number[1] if number else ""
 
 
 def _powershell_argument(text: str) -> str:
     """One word for PowerShell, which also takes typographic quotation marks for quotation marks."""
     if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._%+@-]*", text):
         return text
+    return _quoted(text)
+
+
+def _quoted(text: str) -> str:
     return "'" + re.sub("(['‘’‚‛])", r"\1\1", " ".join(text.split())) + "'"
 
 

@@ -23,11 +23,19 @@ from portal.transports import (
     TransportError,
 )
 from portal.transports.diagnosis import Target, diagnose
-from portal.transports.smtp_blotting import Transcript, secret_forms
+from portal.transports.smtp_blotting import Transcript
 from portal.transports.smtp_capabilities import Capabilities
 from portal.transports.smtp_conversation import target_of
 from portal.transports.smtp_envelope import envelope_commands
-from portal.transports.smtp_findings import Finding, of_capabilities, of_certificate, of_encryption, of_settings, passed
+from portal.transports.smtp_findings import (
+    Finding,
+    of_capabilities,
+    of_certificate,
+    of_encryption,
+    of_settings,
+    of_token,
+    passed,
+)
 from portal.transports.smtp_opening import Opening
 from portal.transports.smtp_second_look import CERTIFICATE_CODES, certificate_at, speaks_tls
 from portal.transports.smtp_settings import Auth, Security, SMTPSettings
@@ -35,6 +43,7 @@ from portal.transports.smtp_tls import make_context
 
 _PATIENCE_WITH_SILENCE = 5.0
 _MOST_ADDRESSES_SHOWN = 6
+_HTTPS_PORT = 443
 
 
 def check_smtp(
@@ -49,8 +58,9 @@ def check_smtp(
 ) -> tuple[StepResult, ...]:
     """Every step in the order in which it is taken, reported to `on_step` as it ends.
 
-    Ends within the timeout of the settings, which bounds all waits together here, and two seconds. After a `fail`,
-    or once `cancelled` says so (asked between steps), the rest are `skip`. Raises nothing of its own.
+    Ends within the timeout of the settings, which bounds all waits together here, and two seconds, besides the time
+    in which an access token is fetched. After a `fail`, or once `cancelled` says so (asked between steps), the rest
+    are `skip`. Raises nothing of its own.
     """
     check = _Check(settings, sender=sender, recipient=recipient, policy=policy, ca_bundle=ca_bundle)
     results = []
@@ -73,8 +83,7 @@ class _Check:
         self._sender = sender
         self._recipient = recipient
         self._policy = policy
-        self._deadline = monotonic() + settings.timeout_seconds
-        self._transcript = Transcript(secret_forms(settings.sign_in_name, settings.password))
+        self._transcript = Transcript()
         self._commands: list[str] = []
         self._opening = Opening(
             settings,
@@ -85,7 +94,7 @@ class _Check:
                 ca_certificate=settings.ca_certificate,
                 ca_bundle=ca_bundle,
             ),
-            deadline=self._deadline,
+            deadline=monotonic() + settings.timeout_seconds,
             transcript=self._transcript,
         )
 
@@ -111,7 +120,8 @@ class _Check:
 
     def _steps(self) -> Iterator[tuple[Step, Callable[[], Finding]]]:
         yield Step.SETTINGS, self._judge_settings
-        yield Step.TOKEN, lambda: Finding(StepStatus.SKIP, "no token is needed")
+        if not self._settings.asks_for_token:
+            yield Step.TOKEN, self._judge_stored_token
         for step, take in self._opening.steps:
             yield step, partial(self._open, step, take)
         yield Step.SENDER, self._name_sender
@@ -123,9 +133,14 @@ class _Check:
         signs_in = settings.auth is not Auth.NONE
         if not settings.host or not self._recipient or (signs_in and not settings.username):
             return self._fault(Step.SETTINGS, "settings.incomplete", "host, From address or user name is missing")
-        if signs_in and not settings.password:
-            return self._fault(Step.SETTINGS, "settings.needs_secret", "there is no password")
+        if signs_in and not settings.password and not settings.asks_for_token:
+            what = "access token" if settings.signs_in_with_token else "password"
+            return self._fault(Step.SETTINGS, "settings.needs_secret", f"there is no {what}")
         return passed(of_settings(settings))
+
+    def _judge_stored_token(self) -> Finding:
+        is_stored = self._settings.signs_in_with_token
+        return Finding(StepStatus.SKIP, "the stored access token is used" if is_stored else "no token is needed")
 
     def _open(self, step: Step, take: Callable[[], None]) -> Finding:
         if step is Step.GREETING:
@@ -137,6 +152,8 @@ class _Check:
     def _seen_at(self, step: Step) -> str:
         opening = self._opening
         match step:
+            case Step.TOKEN:
+                return of_token(self._settings)
             case Step.RESOLVE:
                 return ", ".join(address.text for address in opening.addresses[:_MOST_ADDRESSES_SHOWN])
             case Step.CONNECT:
@@ -157,12 +174,12 @@ class _Check:
         except TransportError as error:
             if error.code not in {"network.silence", "tls.expected_tls"} or opening.address is None:
                 raise
-            half_of_the_rest = (monotonic() + self._deadline) / 2
+            half_of_the_rest = (monotonic() + opening.deadline) / 2
             if not self._settings.is_implicit_tls and speaks_tls(opening.address, deadline=half_of_the_rest):
                 seen = f"silence for {patience:.1f} s, but TLS is answered"
                 raise ConnectionFault(Step.GREETING, code="tls.expected_tls", seen=seen) from error
             # Some servers let strangers wait on purpose; what was not said yet may still come.
-            opening.read_greeting(seconds=max(0.1, self._deadline - monotonic()))
+            opening.read_greeting(seconds=max(0.1, opening.deadline - monotonic()))
 
     def _judge_encryption(self) -> Finding:
         finding = of_encryption(self._settings, self._opening.conversation.encryption, now=datetime.now(UTC))
@@ -197,10 +214,11 @@ class _Check:
         if error.code == "smtp.not_smtp":
             self._transcript.take()  # it may be any service of the inner network: its words are not shown
         seen, address = str(error.reply) if error.reply else error.seen, self._opening.address
-        if error.code in CERTIFICATE_CODES and address is not None:
-            certificate = certificate_at(self._settings, address, policy=self._policy, deadline=self._deadline)
+        if error.code in CERTIFICATE_CODES and address is not None and error.step is not Step.TOKEN:
+            certificate = certificate_at(self._settings, address, policy=self._policy, deadline=self._opening.deadline)
             seen = f"{seen}; {of_certificate(certificate)}" if certificate else seen
-        advice = diagnose(error.step, reply=error.reply, error=error.__cause__, code=error.code, target=self._target())
+        target = self._token_target() if error.step is Step.TOKEN else self._target()
+        advice = diagnose(error.step, reply=error.reply, error=error.__cause__, code=error.code, target=target)
         return Finding(StepStatus.FAIL, seen, advice)
 
     def _fault(self, step: Step, code: str, seen: str) -> Finding:
@@ -209,3 +227,8 @@ class _Check:
     def _target(self) -> Target:
         capabilities = self._opening.conversation.capabilities if self._opening.address else Capabilities()
         return target_of(self._settings, capabilities, sender=self._sender)
+
+    def _token_target(self) -> Target:
+        """The server that gives tokens is another one; what gives them may name it as `host`."""
+        host = getattr(self._settings.access_token, "host", "") or self._settings.host
+        return replace(self._target(), host=host, port=_HTTPS_PORT)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ssl
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 
 from portal.transports import Diagnosis, StepStatus
 from portal.transports.smtp_blotting import printable
@@ -36,15 +36,26 @@ def passed(seen: str) -> Finding:
 def of_settings(settings: SMTPSettings) -> str:
     """ "smtp.contoso.test, port 587, STARTTLS, sign-in as relay" """
     sign_in = "no sign-in" if settings.auth is Auth.NONE else f"sign-in as {settings.sign_in_name}"
-    return f"{settings.host}, port {settings.port}, {_SECURITY[settings.security]}, {sign_in}"
+    how = " by access token" if settings.signs_in_with_token else ""
+    return f"{settings.host}, port {settings.port}, {_SECURITY[settings.security]}, {sign_in}{how}"
+
+
+def of_token(settings: SMTPSettings) -> str:
+    """Nothing of the token itself: "an access token, good until 2026-11-21 10:15 UTC".
+
+    How long it lasts is known where what gives it has an `expires_at`.
+    """
+    expires_at = getattr(settings.access_token, "expires_at", None)
+    if isinstance(expires_at, datetime) and expires_at.tzinfo is not None:
+        return f"an access token, good until {expires_at.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+    return "an access token"
 
 
 def of_encryption(settings: SMTPSettings, encryption: ssl.SSLSocket | None, *, now: datetime) -> Finding:
     """The TLS version and the certificate's last day; a warning where others could read along, or soon nobody."""
     if encryption is None:
-        read_along = (
-            "mail travels in clear text" if settings.auth is Auth.NONE else "mail and password travel in clear text"
-        )
+        says_password = settings.auth is not Auth.NONE and not settings.signs_in_with_token
+        read_along = "mail and password travel in clear text" if says_password else "mail travels in clear text"
         is_chosen = settings.security is Security.NONE and settings.auth is Auth.NONE
         return Finding(StepStatus.SKIP if is_chosen else StepStatus.WARN, f"not encrypted: {read_along}")
     version, certificate = encryption.version() or "TLS", certificate_of(encryption)

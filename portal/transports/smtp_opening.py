@@ -1,7 +1,7 @@
 """From a server's name to a conversation that mail may be sent in (RFC 5321 3.1, RFC 3207, RFC 4954).
 
 Fails closed: nothing is said before a 220 greeting, nothing is sent without the TLS that was asked for, and no
-password in clear text unless the administrator chose `none`.
+password in clear text unless the administrator chose `none`; an access token never.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from portal.transports.smtp_capabilities import Capabilities, read_capabilities
 from portal.transports.smtp_connect import connect
 from portal.transports.smtp_conversation import Conversation, as_transport_error
 from portal.transports.smtp_settings import IMPLICIT_TLS_PORTS, Auth, Security, SMTPSettings
-from portal.transports.smtp_sign_in import sign_in
+from portal.transports.smtp_sign_in import TOKEN_REFUSED, sign_in, with_token
 from portal.transports.smtp_tls import encrypt
 from portal.transports.smtp_wire import Wire, WireFault
 
@@ -30,7 +30,8 @@ _EHLO_UNKNOWN = frozenset({500, 502, 504})
 class Opening:
     """The steps of one opening. Each raises TransportError; `close` then ends what was begun.
 
-    `deadline` (of `time.monotonic()`) bounds all of them together; `trust` gives the TLS context when it is needed.
+    `deadline` (of `time.monotonic()`) bounds all of them together, but moves on while an access token is fetched.
+    `trust` gives the TLS context when it is needed.
     """
 
     def __init__(
@@ -45,9 +46,9 @@ class Opening:
         self.settings = settings
         self.addresses: tuple[VettedAddress, ...] = ()
         self.address: VettedAddress | None = None
+        self.deadline = deadline
         self._policy = policy
         self._trust = trust
-        self._deadline = deadline
         self._transcript = transcript
         self._conversation: Conversation | None = None
 
@@ -57,6 +58,7 @@ class Opening:
         tls, greeting = (Step.TLS, self.start_encryption), (Step.GREETING, self.read_greeting)
         greets_first = not self.settings.is_implicit_tls and self.settings.security is not Security.NONE
         return (
+            *(((Step.TOKEN, self.fetch_token),) if self.settings.asks_for_token else ()),
             (Step.RESOLVE, self.find_addresses),
             (Step.CONNECT, self.connect),
             *((greeting, tls) if greets_first else (tls, greeting)),
@@ -76,21 +78,30 @@ class Opening:
         if self._conversation is not None:
             self._conversation.drop()
 
+    def fetch_token(self, *, renew: bool = False) -> None:
+        """What the sign-in is made with, where that is no stored password."""
+        started = monotonic()
+        self.settings = with_token(self.settings, renew=renew)
+        # Another server took this time, and its callers have deadlines of their own.
+        self.deadline += monotonic() - started
+
     def find_addresses(self) -> None:
         settings = self.settings
         try:
-            self.addresses = resolve(settings.host, settings.port, self._policy, deadline=self._deadline)
+            self.addresses = resolve(settings.host, settings.port, self._policy, deadline=self.deadline)
         except HostRefused as error:
             kind = ConnectionFault if isinstance(error, _NEEDS_A_CHANGE) else TransientError
             raise kind(Step.RESOLVE, code=error.code, seen=str(error.reason)) from error
 
     def connect(self) -> None:
         try:
-            connected, self.address = connect(self.addresses, deadline=self._deadline)
+            connected, self.address = connect(self.addresses, deadline=self.deadline)
         except WireFault as fault:
             raise as_transport_error(Step.CONNECT, fault) from fault
         secrets = secret_forms(self.settings.sign_in_name, self.settings.password)
-        wire = Wire(connected, deadline=self._deadline, secrets=secrets, transcript=self._transcript)
+        if self._transcript is not None:
+            self._transcript.conceal(secrets)
+        wire = Wire(connected, deadline=self.deadline, secrets=secrets, transcript=self._transcript)
         self._conversation = Conversation(self.settings, wire)
 
     def read_greeting(self, seconds: float | None = None) -> None:
@@ -130,9 +141,24 @@ class Opening:
             self._say_hello()
 
     def sign_in(self) -> None:
-        """AUTH, but for `auth: none`."""
-        if self.settings.auth is not Auth.NONE:
+        """AUTH, but for `auth: none`. A token that is refused is replaced by another one, once."""
+        if self.settings.auth is Auth.NONE:
+            return
+        try:
             sign_in(self.conversation)
+        except ConnectionFault as fault:
+            if not self.settings.asks_for_token or fault.code not in TOKEN_REFUSED:
+                raise
+            self._begin_again_with_another_token()
+            sign_in(self.conversation)
+
+    def _begin_again_with_another_token(self) -> None:
+        """On a new connection: Google takes no second AUTH on the one where the first was refused."""
+        self.close()
+        self.fetch_token(renew=True)
+        for step, take in self.steps:
+            if step not in {Step.TOKEN, Step.RESOLVE, Step.AUTHENTICATE}:
+                take()
 
     def _say_hello(self) -> None:
         conversation, name = self.conversation, self.settings.helo_name

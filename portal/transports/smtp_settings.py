@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -24,11 +25,21 @@ class Auth(StrEnum):
     PASSWORD = "password"  # noqa: S105 - the best mechanism offered: PLAIN, then LOGIN
     PLAIN = "plain"
     LOGIN = "login"
+    OAUTHBEARER = "oauthbearer"  # an access token, at any server (RFC 7628)
+    XOAUTH2 = "xoauth2"  # an access token, at Google and Microsoft: follows from the method, nobody chooses it
+
+
+TOKEN_MECHANISMS = frozenset({Auth.OAUTHBEARER, Auth.XOAUTH2})
+AccessToken = Callable[[bool], str]
 
 
 @dataclass(frozen=True, kw_only=True)
 class SMTPSettings:
-    """One submission server. Raises ValueError where a value could not be said in an SMTP command."""
+    """One submission server. Raises ValueError where a value could not be said in an SMTP command.
+
+    `access_token` gives the token to sign in with; asked with True it gives another one, because the last was
+    refused. It may raise TransportError. Without it the token stands in `password`.
+    """
 
     host: str
     port: int
@@ -39,17 +50,20 @@ class SMTPSettings:
     username: str = ""
     domain: str = ""  # of the user name: "CONTOSO" makes the sign-in name CONTOSO\user
     password: str = field(default="", repr=False)
+    access_token: AccessToken | None = field(default=None, repr=False, compare=False)
     helo_name: str  # a host name or an address literal, "[192.0.2.1]"
     timeout_seconds: float = 15  # for each reply
 
     def __post_init__(self) -> None:
-        if not self.helo_name or not all("!" <= character <= "~" for character in self.helo_name):
+        if not self.helo_name or not all(map(_is_visible_ascii, self.helo_name)):
             raise ValueError("the EHLO name must be a host name or an address literal in plain ASCII")
         for value in (self.username, self.domain, self.password):
             if "\0" in value or any("\ud800" <= character <= "\udfff" for character in value):
                 raise ValueError("a user name or password cannot hold a NUL character or half a surrogate pair")
         if self.timeout_seconds <= 0:
             raise ValueError("the timeout must be more than 0 seconds")
+        if self.signs_in_with_token:
+            self._refuse_what_would_end_a_field()
 
     @property
     def is_implicit_tls(self) -> bool:
@@ -62,3 +76,24 @@ class SMTPSettings:
     def sign_in_name(self) -> str:
         """The user name as the server is told it."""
         return f"{self.domain}\\{self.username}" if self.domain else self.username
+
+    @property
+    def signs_in_with_token(self) -> bool:
+        """Whether an access token takes the place of the password."""
+        return self.auth in TOKEN_MECHANISMS
+
+    @property
+    def asks_for_token(self) -> bool:
+        """Whether the token must be fetched before each sign-in."""
+        return self.signs_in_with_token and self.access_token is not None
+
+    def _refuse_what_would_end_a_field(self) -> None:
+        # The fields of a sign-in by token end with U+0001: one inside a value would begin a field of its own.
+        if any(character < " " or character == "\x7f" for character in self.sign_in_name):
+            raise ValueError("a user name cannot hold control characters")
+        if not all(map(_is_visible_ascii, self.password)):
+            raise ValueError("an access token is made of visible ASCII characters, without spaces")
+
+
+def _is_visible_ascii(character: str) -> bool:
+    return "!" <= character <= "~"

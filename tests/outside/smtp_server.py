@@ -8,12 +8,18 @@
 By itself it is a well-behaved server: EHLO, STARTTLS, AUTH PLAIN and LOGIN, MAIL, RCPT, DATA, RSET, NOOP, QUIT, with
 PIPELINING, SIZE, 8BITMIME and SMTPUTF8, each of which can be switched off. `tls` is None, "starttls" or "implicit".
 
+`tokens={"ya29.secret": "portal@contoso.test"}` adds AUTH XOAUTH2 and OAUTHBEARER: each token signs in its own account.
+`server.tokens` may change at any time, as tokens do that run out. `dialect` makes it speak like somebody else, in its
+EHLO and at sign-in: "google" says `334` and JSON before it refuses a token in two lines of `535-5.7.8`, "exchange"
+refuses it at once with `535 5.7.3`; both answer a second AUTH with 503.
+
 What it should do otherwise is scripted, before or while it runs, by the step of the conversation (`CONNECT` is the
 greeting, `CONTENT` the answer to the final dot). The last script that fits is obeyed:
 
     server.on("MAIL", "550 5.7.60 no permission to send as this sender")
     server.on("RCPT", "451 4.7.1 greylisted", about="new@")    # only commands that hold this text
     server.on("AUTH", "535 5.7.8 no", times=1)                 # then as usual again
+    server.on("TOKEN", "535 5.7.139 no")                       # the answer to the line with the token; b"334 …" waits
     server.on("CONTENT", drop="before")                        # close instead of answering; "after": having answered
     server.on("DATA", delay=0.2)
     server.on("CONNECT", flood=b"220-hello\r\n")               # without end, until the client goes
@@ -38,13 +44,14 @@ from types import TracebackType
 from typing import Self
 
 from tests.outside.certificates import ServerCertificate
+from tests.outside.smtp_dialects import DIALECTS
 from tests.outside.smtp_session import Offer, ReceivedMessage, Script, Session
 
 __all__ = ["ReceivedMessage", "SMTPServer", "Script", "Session"]
 
 
 STEPS = (
-    *("CONNECT", "EHLO", "HELO", "STARTTLS", "AUTH", "MAIL", "RCPT", "DATA", "BODY", "CONTENT"),
+    *("CONNECT", "EHLO", "HELO", "STARTTLS", "AUTH", "TOKEN", "MAIL", "RCPT", "DATA", "BODY", "CONTENT"),
     *("RSET", "NOOP", "QUIT"),
 )
 
@@ -56,10 +63,12 @@ class SMTPServer:
         self,
         *,
         accounts: Mapping[str, str] | None = None,
+        tokens: Mapping[str, str] | None = None,
+        dialect: str = "plain",
         tls: str | None = None,
         certificate: ServerCertificate | None = None,
         host: str = "127.0.0.1",
-        mechanisms: tuple[str, ...] = ("PLAIN", "LOGIN"),
+        mechanisms: tuple[str, ...] | None = None,
         pipelining: bool = True,
         size: int | None = 35_882_577,
         eight_bit: bool = True,
@@ -74,9 +83,14 @@ class SMTPServer:
         self.port = 0
         self.sessions: list[Session] = []
         self.messages: list[ReceivedMessage] = []
+        self.tokens = dict(tokens or {})
+        speech = DIALECTS[dialect]
         self._offer = Offer(
             accounts=dict(accounts or {}),
-            mechanisms=mechanisms,
+            tokens=self.tokens,
+            takes_tokens=tokens is not None,
+            mechanisms=mechanisms or (speech.mechanisms if tokens is None else speech.mechanisms_with_tokens),
+            dialect=speech,
             starttls=context if tls == "starttls" else None,
             implicit_tls=context if tls == "implicit" else None,
             pipelining=pipelining,

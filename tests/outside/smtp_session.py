@@ -6,10 +6,12 @@ import socket
 import ssl
 import struct
 import threading
-from base64 import b64decode
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+
+from tests.outside.smtp_dialects import PLAIN, Dialect
+from tests.outside.smtp_sign_in import SignIn
 
 _CHUNK = 64 * 1024
 
@@ -49,7 +51,10 @@ class Offer:
 
     name: str = "mail.contoso.test"
     accounts: Mapping[str, str] = field(default_factory=dict)
+    tokens: Mapping[str, str] = field(default_factory=dict)  # whose each is; may change while the server runs
+    takes_tokens: bool = False
     mechanisms: tuple[str, ...] = ("PLAIN", "LOGIN")
+    dialect: Dialect = PLAIN
     starttls: ssl.SSLContext | None = None
     implicit_tls: ssl.SSLContext | None = None
     pipelining: bool = True
@@ -86,7 +91,7 @@ class Session:
         self._incoming = b""
         self._outgoing = b""
         self._is_encrypted = False
-        self._signed_in_as: str | None = None
+        self._sign_in = self._new_sign_in()
         self._mail_from: str | None = None
         self._rcpt_to: list[str] = []
         self._parameters = ""
@@ -136,19 +141,22 @@ class Session:
 
     def _ehlo(self, argument: str) -> None:
         offer = self._offer
-        lines = [offer.name]
-        lines += ["PIPELINING"] if offer.pipelining else []
-        lines += [f"SIZE {offer.size}"] if offer.size is not None else []
-        lines += ["8BITMIME"] if offer.eight_bit else []
-        lines += ["SMTPUTF8"] if offer.smtputf8 else []
-        lines += ["STARTTLS"] if offer.starttls and not self._is_encrypted else []
-        lines += [f"AUTH {' '.join(offer.mechanisms)}"] if self._offers_sign_in else []
-        lines += ["ENHANCEDSTATUSCODES"]
+        lines = [offer.dialect.hello.format(name=offer.name), *self._extensions()]
         self._say("EHLO", argument, "\r\n".join(f"250-{line}" for line in lines[:-1]) + f"\r\n250 {lines[-1]}")
+
+    def _extensions(self) -> list[str]:
+        offer = self._offer
+        switched = {"PIPELINING": offer.pipelining, "8BITMIME": offer.eight_bit, "SMTPUTF8": offer.smtputf8}
+        switched |= {f"SIZE {offer.size}": offer.size is not None, "AUTH": self._offers_sign_in}
+        switched |= {"STARTTLS": bool(offer.starttls) and not self._is_encrypted}
+        usual = ("PIPELINING", f"SIZE {offer.size}", "8BITMIME", "SMTPUTF8", "STARTTLS", "AUTH", "ENHANCEDSTATUSCODES")
+        named = (name for name in offer.dialect.extensions or usual if switched.get(name, True))
+        return [f"AUTH {' '.join(offer.mechanisms)}" if name == "AUTH" else name for name in named]
 
     @property
     def _offers_sign_in(self) -> bool:
-        return bool(self._offer.accounts) and (self._is_encrypted or not self._offer.starttls)
+        has_accounts = bool(self._offer.accounts) or self._offer.takes_tokens
+        return has_accounts and (self._is_encrypted or not self._offer.starttls)
 
     def _starttls(self, argument: str) -> None:
         if self._offer.starttls is None or self._is_encrypted:
@@ -157,41 +165,52 @@ class Session:
             self._flush()
             self._incoming = b""
             self._encrypt(self._offer.starttls)
-            self._signed_in_as = None
+            self._sign_in = self._new_sign_in()
 
     def _encrypt(self, context: ssl.SSLContext) -> None:
         self._socket = context.wrap_socket(self._socket, server_side=True)
         self._is_encrypted = True
 
+    def _new_sign_in(self) -> SignIn:
+        offer = self._offer
+        return SignIn(
+            accounts=offer.accounts,
+            tokens=offer.tokens,
+            dialect=offer.dialect,
+            write=self._write,
+            read=self._sign_in_line,
+            token_script=self._token_script,
+        )
+
     def _auth(self, argument: str) -> None:
-        mechanism, _, initial = argument.partition(" ")
-        name = password = ""
-        if not self._offers_sign_in or mechanism.upper() not in self._offer.mechanisms:
+        mechanism = argument.partition(" ")[0].upper()
+        if not self._offers_sign_in or mechanism not in self._offer.mechanisms:
             self._say("AUTH", argument, "504 5.7.4 no such mechanism")
             return
-        script = self._script_for("AUTH", argument)
-        if script is not None:
+        refusal = self._sign_in.refusal_of(argument)
+        script = None if refusal else self._script_for("AUTH", argument)
+        if refusal:
+            self._write(refusal)
+        elif script is not None:
             self._act("AUTH", script, "235 2.7.0 signed in")
-            return
-        if mechanism.upper() == "PLAIN":
-            _, name, password = _decode(initial or self._challenge("")).split("\0")
         else:
-            name = _decode(initial or self._challenge("VXNlcm5hbWU6"))
-            password = _decode(self._challenge("UGFzc3dvcmQ6"))
-        if self._offer.accounts.get(name) == password:
-            self._signed_in_as = name
-            self._write("235 2.7.0 signed in")
-        else:
-            self._write("535 5.7.8 user name or password is wrong")
+            self._sign_in.converse(argument)
 
-    def _challenge(self, text: str) -> str:
-        self._write(f"334 {text}")
+    def _sign_in_line(self) -> str:
         answer = self._line()
         self.commands.append(answer)
         return answer
 
+    def _token_script(self, response: str) -> str | None:
+        """Answers the line with the token as scripted, and returns what it said; None for the usual answer."""
+        script = self._script_for("TOKEN", response)
+        if script is None:
+            return None
+        self._act("TOKEN", script, self._offer.dialect.signed_in)
+        return script.reply.decode() if isinstance(script.reply, bytes) else script.reply or ""
+
     def _mail(self, argument: str) -> None:
-        if self._offer.accounts and self._signed_in_as is None:
+        if (self._offer.accounts or self._offer.takes_tokens) and self._sign_in.signed_in_as is None:
             self._say("MAIL", argument, "530 5.7.0 authentication required")
             return
         path, _, parameters = argument.partition(" ")
@@ -214,7 +233,7 @@ class Session:
             tuple(self._rcpt_to),
             self._content(),
             self._parameters,
-            self._signed_in_as,
+            self._sign_in.signed_in_as,
             self._is_encrypted,
             self.number,
         )
@@ -324,7 +343,3 @@ class Session:
 
 def _address(path: str) -> str:
     return path[path.index("<") + 1 : path.rindex(">")]
-
-
-def _decode(text: str) -> str:
-    return b64decode(text).decode()

@@ -300,6 +300,9 @@ PROMISED = [
     "smtp.recipient_unknown",
     "microsoft.smtp_auth_disabled",
     "google.app_password_needed",
+    "google.token_refused",
+    "microsoft.token_refused",
+    "smtp.token_refused",
     "settings.incomplete",
     "settings.needs_secret",
 ]
@@ -359,6 +362,42 @@ def test_a_shared_code_is_worded_for_the_provider_of_the_host() -> None:
         "Google does not accept the user name portal@contoso.test with this password.",
         "Microsoft 365 does not accept the user name portal@contoso.test with this password.",
         "smtp.gmail.com.contoso.test does not accept the user name relay with this password.",
+    ]
+
+
+def test_a_shared_code_is_worded_for_who_signs_in_by_token() -> None:
+    by_token = replace(TARGET, auth="xoauth2")
+
+    causes = [
+        str(diagnose(Step.AUTHENTICATE, code=code, target=target).cause)
+        for code in ("smtp.auth_mechanism_not_offered", "smtp.command_too_long", "microsoft.security_defaults")
+        for target in (TARGET, by_token, replace(MICROSOFT, auth="xoauth2"))
+    ]
+
+    assert causes == [
+        "mail.contoso.test does not offer the way of signing in that this connection asks for.",
+        "mail.contoso.test does not offer to sign in by access token.",
+        "smtp.office365.com does not offer to sign in by access token.",
+        "The sign-in line was longer than mail.contoso.test takes.",
+        "The access token was longer than mail.contoso.test takes.",
+        "The access token was longer than smtp.office365.com takes.",
+        "The organisation's security defaults keep relay from signing in with a password.",
+        "The organisation's security defaults keep relay from signing in with a password.",
+        "The organisation's security defaults keep portal@contoso.test from signing in by SMTP, OAuth included.",
+    ]
+
+
+def test_a_scope_that_is_missing_is_told_from_a_token_that_is_no_good() -> None:
+    by_token = replace(TARGET, auth="oauthbearer")
+
+    causes = [
+        str(diagnose(Step.AUTHENTICATE, reply=Reply(535, f"failed status {status}", "5.7.8"), target=by_token).cause)
+        for status in ("invalid_token", "insufficient_scope")
+    ]
+
+    assert causes == [
+        "mail.contoso.test does not accept the access token for relay.",
+        "The access token for relay lacks the scope that mail.contoso.test asks for.",
     ]
 
 

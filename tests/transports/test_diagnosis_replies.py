@@ -20,15 +20,16 @@ PASSWORD = Target(
     sender="portal@contoso.test",
     auth_offered=True,
 )
+TOKEN = replace(PASSWORD, auth="oauthbearer")
 ANONYMOUS = replace(PASSWORD, auth="none", username="", auth_offered=False)
 ANONYMOUS_THOUGH_OFFERED = replace(ANONYMOUS, auth_offered=True)
 UNENCRYPTED = replace(PASSWORD, security="none", port=25)
 GMAIL = replace(PASSWORD, host="smtp.gmail.com", username="portal@contoso.test")
-GMAIL_TOKEN = replace(GMAIL, auth="oauthbearer")
+GMAIL_TOKEN = replace(GMAIL, auth="xoauth2")
 GMAIL_ANONYMOUS = replace(GMAIL, auth="none", username="")
 GMAIL_RELAY = replace(ANONYMOUS, host="smtp-relay.gmail.com")
 MICROSOFT = replace(PASSWORD, host="smtp.office365.com", username="portal@contoso.test")
-MICROSOFT_TOKEN = replace(MICROSOFT, auth="oauthbearer")
+MICROSOFT_TOKEN = replace(MICROSOFT, auth="xoauth2")
 MICROSOFT_ANONYMOUS = replace(MICROSOFT, auth="none", username="")
 MICROSOFT_RELAY = replace(ANONYMOUS, host="contoso-com.mail.protection.outlook.com", port=25)
 
@@ -108,6 +109,15 @@ REPLIES = [
     (AUTH, PASSWORD, "535 Incorrect authentication data", "smtp.bad_credentials"),
     (AUTH, PASSWORD, "550 5.7.8 Access denied", "smtp.bad_credentials"),
     (AUTH, PASSWORD, "554 5.7.0 Invalid login or password", "smtp.bad_credentials"),
+    # any server: sign-in by access token
+    (AUTH, TOKEN, "500 5.5.6 Authentication exchange line is too long", "smtp.command_too_long"),
+    (AUTH, TOKEN, "504 5.5.4 Unrecognized authentication type", "smtp.auth_mechanism_not_offered"),
+    (AUTH, TOKEN, "454 4.7.0 Temporary authentication failure", "smtp.sign_in_unavailable"),
+    (AUTH, TOKEN, "421 4.7.0 Too many failed authentication attempts", "smtp.sign_in_throttled"),
+    (AUTH, TOKEN, "535 5.7.8 Authentication failed status invalid_token, scope mail", "smtp.token_refused"),
+    (AUTH, TOKEN, "535 5.7.8 Authentication failed status insufficient_scope, scope mail", "smtp.token_refused"),
+    (AUTH, TOKEN, "554 5.7.0 Invalid token", "smtp.token_refused"),
+    (AUTH, TOKEN, "535 5.7.3 Authentication unsuccessful", "smtp.token_refused"),
     (MAIL, ANONYMOUS, "530 5.7.1 Client was not authenticated", "smtp.auth_required"),
     (RCPT, ANONYMOUS, "550 5.7.1 Authentication required", "smtp.auth_required"),
     (MAIL, PASSWORD, "530 5.5.1 Authentication Required", "smtp.auth_required"),
@@ -273,20 +283,17 @@ REPLIES = [
     (
         AUTH,
         GMAIL_TOKEN,
-        "334 eyJzdGF0dXMiOiI0MDAiLCJzY2hlbWVzIjoiQmVhcmVyIiwic2NvcGUiOiJodHRwczovL21haWwuZ29vZ2xlLmNvbS8ifQ==",
-        "google.token_refused",
-    ),
-    (
-        AUTH,
-        GMAIL_TOKEN,
         "535 5.7.8 Username and Password not accepted. For more information, go to\n"
         "https://support.google.com/mail/?p=BadCredentials 5b1f17b1804b1-4779e9c4a - gsmtp",
         "google.token_refused",
     ),
+    (AUTH, GMAIL_TOKEN, "550 5.7.1 https://support.google.com/mail/?p=BadCredentials - gsmtp", "google.token_refused"),
     (
         AUTH,
-        PASSWORD,
-        '535 5.7.8 {"status":"401","schemes":"bearer mac","scope":"https://mail.google.com/"}',
+        TOKEN,  # through a relay of one's own: Google is known by its words
+        "535 5.7.8 Username and Password not accepted. For more information, go to "
+        "https://support.google.com/mail/?p=BadCredentials 5b1f17b1804b1-4779e9c4a - gsmtp "
+        "status 401, schemes bearer mac, scope https://mail.google.com/",
         "google.token_refused",
     ),
     (
@@ -405,7 +412,30 @@ REPLIES = [
     ),
     (AUTH, MICROSOFT, f"535 5.7.3 Authentication unsuccessful {SERVER}", "smtp.bad_credentials"),
     (AUTH, MICROSOFT_TOKEN, f"535 5.7.3 Authentication unsuccessful {SERVER}", "microsoft.token_refused"),
-    (AUTH, MICROSOFT_TOKEN, '334 {"status":"invalid_token"}', "microsoft.token_refused"),
+    (
+        AUTH,
+        MICROSOFT_TOKEN,
+        f"535 5.7.139 {UNSUCCESSFUL}the user credentials were incorrect. {SERVER}",
+        "microsoft.token_refused",
+    ),
+    (
+        AUTH,
+        MICROSOFT_TOKEN,
+        f"535 5.7.139 {UNSUCCESSFUL}SmtpClientAuthentication is disabled for the Tenant. {SERVER}",
+        "microsoft.smtp_auth_disabled",
+    ),
+    (
+        AUTH,
+        MICROSOFT_TOKEN,
+        f"535 5.7.139 {UNSUCCESSFUL}user is locked by your organization's security defaults policy. {SERVER}",
+        "microsoft.security_defaults",
+    ),
+    (
+        AUTH,
+        MICROSOFT_TOKEN,
+        f"535 5.7.139 {UNSUCCESSFUL}the request did not meet the criteria to be authenticated successfully. {SERVER}",
+        "microsoft.sign_in_blocked",
+    ),
     (
         AUTH,
         MICROSOFT,

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
-from time import monotonic
+from base64 import b64encode
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta, timezone
+from time import monotonic, sleep
 from typing import Any
 
 import pytest
 
 from portal.network.policy import MailPolicy
-from portal.transports import Step, StepResult, StepStatus
+from portal.transports import ConnectionFault, Step, StepResult, StepStatus
 from portal.transports.smtp_check import check_smtp
 from portal.transports.smtp_settings import Auth, Security
 from tests.outside.certificates import Authority, ServerCertificate, self_signed
@@ -446,3 +447,169 @@ def test_a_greeting_that_is_held_back_on_purpose_still_passes(check: Check, serv
 
     assert results[Step.GREETING].status is StepStatus.PASS
     assert results[Step.DATA].status is StepStatus.PASS
+
+
+# Sign-in by access token
+
+TOKEN = "ya29.a0-secret-of-the-portal"
+OTHER_TOKEN = "ya29.a1-secret-of-the-portal"
+
+
+class Tokens:
+    """Gives the first token, and the next one when asked to renew."""
+
+    host = "login.contoso.test"
+
+    def __init__(self, *tokens: str, expires_at: datetime | None = None, seconds: float = 0) -> None:
+        self.expires_at = expires_at
+        self._tokens = list(tokens)
+        self._seconds = seconds
+
+    def __call__(self, renew: bool) -> str:
+        sleep(self._seconds)
+        if not self._tokens:
+            raise ConnectionFault(Step.TOKEN, code="network.connection_refused", seen="connection refused")
+        return self._tokens.pop(0)
+
+
+@pytest.fixture
+def google(certificate: ServerCertificate) -> Iterator[SMTPServer]:
+    with SMTPServer(
+        tokens={OTHER_TOKEN: "portal@contoso.test"}, dialect="google", tls="starttls", certificate=certificate
+    ) as server:
+        yield server
+
+
+def by_token(authority: Authority, tokens: object, **changes: Any) -> dict[str, Any]:
+    username = "portal@contoso.test"
+    by = {"security": Security.STARTTLS, "ca_certificate": authority.pem, "auth": Auth.XOAUTH2, "username": username}
+    return {**by, "access_token": tokens, **changes}
+
+
+def test_the_token_is_fetched_before_anything_is_looked_up(
+    check: Check, authority: Authority, google: SMTPServer
+) -> None:
+    expires_at = datetime(2026, 11, 21, 12, 15, tzinfo=timezone(timedelta(hours=2)))
+    tokens = Tokens(OTHER_TOKEN, expires_at=expires_at, seconds=0.05)
+
+    results = check(google, **by_token(authority, tokens))
+
+    assert words(results)[:3] == ["settings pass", "token pass", "resolve pass"]
+    assert results[Step.SETTINGS].seen.endswith("STARTTLS, sign-in as portal@contoso.test by access token")
+    assert results[Step.TOKEN].seen == "an access token, good until 2026-11-21 10:15 UTC"
+    assert results[Step.TOKEN].elapsed_ms >= 50
+    assert results[Step.AUTHENTICATE].seen == "signed in as portal@contoso.test"
+    assert results[Step.DATA].status is StepStatus.PASS
+
+
+def test_the_time_of_the_token_is_not_taken_from_the_server(
+    check: Check, authority: Authority, google: SMTPServer
+) -> None:
+    results = check(google, timeout_seconds=0.4, **by_token(authority, Tokens(OTHER_TOKEN, seconds=0.5)))
+
+    assert results[Step.DATA].status is StepStatus.PASS
+
+
+def test_a_token_that_cannot_be_had_ends_the_check(check: Check, authority: Authority, google: SMTPServer) -> None:
+    results = check(google, **by_token(authority, Tokens()))
+
+    assert failed(results).step is Step.TOKEN
+    assert failed(results).seen == "connection refused"
+    assert code(failed(results)) == "network.connection_refused"
+    assert failed(results).diagnosis is not None
+    assert "login.contoso.test" in str(failed(results).diagnosis)
+    assert [result.status for result in results.values()][2:] == [StepStatus.SKIP] * 9
+    assert google.connections == 0
+
+
+def test_a_refused_token_is_renewed_within_the_sign_in(check: Check, authority: Authority, google: SMTPServer) -> None:
+    results = check(google, **by_token(authority, Tokens(TOKEN, OTHER_TOKEN)))
+
+    assert results[Step.AUTHENTICATE].status is StepStatus.PASS
+    assert results[Step.DATA].status is StepStatus.PASS
+    assert google.connections == 2
+
+
+def test_a_token_refused_twice_has_its_own_answer_and_says_what_google_wants(
+    check: Check, authority: Authority, google: SMTPServer
+) -> None:
+    results = check(google, **by_token(authority, Tokens(TOKEN, TOKEN)))
+
+    assert failed(results).step is Step.AUTHENTICATE
+    assert code(failed(results)) == "google.token_refused"
+    assert failed(results).seen.endswith("status 400, schemes Bearer, scope https://mail.google.com/")
+
+
+def test_no_token_stands_in_any_step_or_transcript(check: Check, authority: Authority, google: SMTPServer) -> None:
+    google.on("TOKEN", f"535 5.7.8 bad token {OTHER_TOKEN}")
+    google.on("TOKEN", f"535 5.7.8 bad token {TOKEN}", times=1)
+
+    results = check(google, **by_token(authority, Tokens(TOKEN, OTHER_TOKEN)))
+
+    assert results[Step.AUTHENTICATE].transcript[:3] == ("C: AUTH XOAUTH2", "S: 334 ", "C: ********")
+    assert results[Step.AUTHENTICATE].transcript[3] == "S: 535 5.7.8 bad token ********"
+    assert results[Step.AUTHENTICATE].transcript[-1] == "S: 535 5.7.8 bad token ********"
+    assert failed(results).seen == "535 5.7.8 bad token ********"
+    for token in (TOKEN, OTHER_TOKEN):
+        assert token not in repr(results)
+        assert b64encode(token.encode()).decode()[:-4] not in repr(results)
+
+
+def test_a_complaint_stands_in_the_transcript(check: Check, authority: Authority, google: SMTPServer) -> None:
+    results = check(google, **by_token(authority, Tokens(TOKEN, TOKEN)))
+
+    complaint = "eyJzdGF0dXMiOiI0MDAiLCJzY2hlbWVzIjoiQmVhcmVyIiwic2NvcGUiOiJodHRwczovL21haWwuZ29vZ2xlLmNvbS8ifQ=="
+    assert results[Step.AUTHENTICATE].transcript[3:5] == (f"S: 334 {complaint}", "C: ")
+
+
+def test_a_stored_token_needs_no_fetching(check: Check, authority: Authority, certificate: ServerCertificate) -> None:
+    with SMTPServer(tokens={TOKEN: "portal@contoso.test"}, tls="starttls", certificate=certificate) as server:
+        results = check(server, **by_token(authority, None, auth=Auth.OAUTHBEARER, password=TOKEN))
+
+        assert results[Step.TOKEN].status is StepStatus.SKIP
+        assert results[Step.TOKEN].seen == "the stored access token is used"
+        assert results[Step.DATA].status is StepStatus.PASS
+
+
+def test_a_missing_token_is_a_missing_secret(check: Check, authority: Authority, google: SMTPServer) -> None:
+    results = check(google, **by_token(authority, None))
+
+    assert failed(results).step is Step.SETTINGS
+    assert failed(results).seen == "there is no access token"
+    assert code(failed(results)) == "settings.needs_secret"
+
+
+def test_a_token_does_not_travel_in_clear_text(check: Check, authority: Authority) -> None:
+    with SMTPServer(tokens={TOKEN: "portal@contoso.test"}) as server:
+        results = check(server, **by_token(authority, Tokens(TOKEN), security=Security.NONE))
+
+        assert results[Step.TLS].seen == "not encrypted: mail travels in clear text"
+        assert code(failed(results)) == "smtp.auth_needs_tls"
+        assert server.commands == ["EHLO portal.contoso.test"]
+
+
+def test_a_mechanism_that_is_not_offered_is_explained_in_words_about_tokens(
+    check: Check, authority: Authority, certificate: ServerCertificate
+) -> None:
+    with SMTPServer(accounts=ACCOUNTS, tls="starttls", certificate=certificate) as server:
+        results = check(server, **by_token(authority, Tokens(TOKEN)))
+
+        failure = failed(results)
+        assert code(failure) == "smtp.auth_mechanism_not_offered"
+        assert failure.diagnosis is not None
+        assert str(failure.diagnosis.cause) == "127.0.0.1 does not offer to sign in by access token."
+
+
+def test_a_bad_certificate_met_on_the_way_to_the_token_is_not_looked_for_at_the_mail_server(
+    check: Check, authority: Authority, google: SMTPServer
+) -> None:
+    def tokens(renew: bool) -> str:
+        if renew:
+            raise ConnectionFault(Step.TOKEN, code="tls.expired_certificate", seen="certificate has expired")
+        return TOKEN
+
+    results = check(google, **by_token(authority, tokens))
+
+    assert failed(results).step is Step.AUTHENTICATE
+    assert failed(results).seen == "certificate has expired"
+    assert google.connections == 1

@@ -6,6 +6,7 @@ Sources: support.google.com, "SMTP error reference", "Gmail sending limits" and 
 from __future__ import annotations
 
 from portal.transports.diagnosis_rows.row import (
+    AT_GOOGLE,
     GOOGLE_ADMINISTRATOR,
     MAILBOX_OWNER,
     NOBODY,
@@ -20,8 +21,6 @@ from portal.transports.diagnosis_rows.row import (
 )
 from portal.wording import N_
 
-_GOOGLE = When(provider=Provider.GOOGLE)
-
 ROWS = (
     Row(
         code="google.token_refused",
@@ -29,23 +28,13 @@ ROWS = (
         who=MAILBOX_OWNER,
         remedy=N_(
             "Connect again and sign in as %(username)s: the token has expired, belongs to another account, or lacks "
-            "the scope https://mail.google.com/, the only one that SMTP takes."
+            "the scope https://mail.google.com/, the only one that SMTP takes. Where that scope cannot be had, let the "
+            "connection send by the Gmail API."
         ),
         when=When(provider=Provider.GOOGLE, signs_in_with_token=True),
-        said=(Said(codes=(535,), steps=SIGN_IN),),
-    ),
-    Row(
-        code="google.token_refused",
-        cause=N_("Google does not accept the access token for %(username)s."),
-        who=MAILBOX_OWNER,
-        remedy=N_(
-            "Connect again and sign in as %(username)s: the token has expired, belongs to another account, or lacks "
-            "the scope https://mail.google.com/, the only one that SMTP takes."
-        ),
-        # The first token is the beginning of Google's base64 challenge, {"status"….
         said=(
-            Said(codes=(334,), token=token("eyJzdGF0dXMi", '"schemes"'), steps=SIGN_IN),
-            Said(codes=(535,), token=token('"schemes"'), steps=SIGN_IN),
+            Said(codes=(535,), steps=SIGN_IN),
+            Said(codes=REFUSAL, token=token("BadCredentials"), steps=SIGN_IN),
         ),
     ),
     Row(
@@ -86,7 +75,7 @@ ROWS = (
             "account passwords from programs any more, and a changed account password ends all app passwords. "
             "https://myaccount.google.com/apppasswords"
         ),
-        when=_GOOGLE,
+        when=AT_GOOGLE,
         said=(
             Said(codes=(535,), steps=SIGN_IN),
             Said(codes=REFUSAL, token=token("BadCredentials"), steps=SIGN_IN),
@@ -100,7 +89,7 @@ ROWS = (
             "Set the connection's EHLO name to the portal's full public host name, such as portal.contoso.com; "
             "Google hangs up on localhost and on single words."
         ),
-        when=_GOOGLE,
+        when=AT_GOOGLE,
         said=(
             Said(codes=(421,), token=token("\\(EHLO\\)", "\\(HELO\\)")),
             Said(codes=(501,), enhanced=("x.5.4",)),
@@ -163,7 +152,7 @@ ROWS = (
             "If it lasts, lower the connection's messages per minute, look for a program that sends spam from the "
             "same address, and check that the address stands in the relay's list."
         ),
-        when=_GOOGLE,
+        when=AT_GOOGLE,
         said=(
             Said(codes=(421,), enhanced=("4.7.0",)),
             Said(codes=REFUSAL, enhanced=("x.7.28",)),

@@ -6,19 +6,16 @@ Sources: learn.microsoft.com, "Exchange Online limits" and "Fix NDR errors".
 from __future__ import annotations
 
 from portal.transports.diagnosis_rows.row import (
+    AT_MICROSOFT,
     MICROSOFT_ADMINISTRATOR,
     NOBODY,
     REFUSAL,
     YOU,
-    Provider,
     Row,
     Said,
-    When,
     token,
 )
 from portal.wording import N_
-
-_MICROSOFT = When(provider=Provider.MICROSOFT)
 
 ROWS = (
     Row(
@@ -153,7 +150,7 @@ ROWS = (
         cause=N_("Microsoft 365 is busy, or slows down mail that it finds suspicious."),
         who=NOBODY,
         remedy=N_("If it lasts longer than a day, your Microsoft 365 administrator asks Microsoft, with the reply."),
-        when=_MICROSOFT,
+        when=AT_MICROSOFT,
         said=(Said(codes=(421, 451), enhanced=("4.3.2", "4.7.0", "4.7.500")),),
     ),
 )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from portal.transports import Step
 from portal.transports.diagnosis_rows.row import (
+    AT_MICROSOFT,
     MICROSOFT_ADMINISTRATOR,
     REFUSAL,
     SIGN_IN,
@@ -20,7 +21,8 @@ from portal.transports.diagnosis_rows.row import (
 )
 from portal.wording import N_
 
-_MICROSOFT = When(provider=Provider.MICROSOFT)
+_AT_MICROSOFT_BY_TOKEN = When(provider=Provider.MICROSOFT, signs_in_with_token=True)
+_SECURITY_DEFAULTS = (Said(codes=REFUSAL, token=token("security defaults"), steps=SIGN_IN),)
 
 ROWS = (
     Row(
@@ -61,17 +63,28 @@ ROWS = (
     ),
     Row(
         code="microsoft.security_defaults",
+        cause=N_("The organisation's security defaults keep %(username)s from signing in by SMTP, OAuth included."),
+        who=MICROSOFT_ADMINISTRATOR,
+        remedy=N_(
+            "Let the connection send by Microsoft Graph, or replace the security defaults by Conditional Access "
+            "policies that leave this mailbox out (Microsoft Entra admin center, Overview, Properties)."
+        ),
+        when=_AT_MICROSOFT_BY_TOKEN,
+        said=_SECURITY_DEFAULTS,
+    ),
+    Row(
+        code="microsoft.security_defaults",
         cause=N_("The organisation's security defaults keep %(username)s from signing in with a password."),
         who=MICROSOFT_ADMINISTRATOR,
         remedy=N_(
             "Use OAuth sign-in or Microsoft Graph for this mailbox, or replace the security defaults by Conditional "
             "Access policies that leave it out (Microsoft Entra admin center, Overview, Properties)."
         ),
-        said=(Said(codes=REFUSAL, token=token("security defaults"), steps=SIGN_IN),),
+        said=_SECURITY_DEFAULTS,
     ),
     Row(
         code="microsoft.token_refused",
-        cause=N_("Microsoft 365 accepts the access token, but not for the mailbox %(mailbox)s."),
+        cause=N_("Microsoft 365 does not accept the access token for the mailbox %(mailbox)s."),
         who=MICROSOFT_ADMINISTRATOR,
         remedy=N_(
             "Check in this order: the user name is the mailbox's address; the token is for Exchange "
@@ -80,18 +93,11 @@ ROWS = (
             "an hour. An application also needs: "
             "Add-MailboxPermission -Identity %(mailbox_argument)s -User <service principal> -AccessRights FullAccess"
         ),
-        when=When(signs_in_with_token=True),
-        said=(Said(codes=(535,), enhanced=("x.7.3",), steps=SIGN_IN),),
-    ),
-    Row(
-        code="microsoft.token_refused",
-        cause=N_("Microsoft 365 does not accept the access token for the mailbox %(mailbox)s."),
-        who=MICROSOFT_ADMINISTRATOR,
-        remedy=N_(
-            "Check that the user name is the mailbox's address and that the token is for Exchange with the "
-            "permission SMTP.Send or SMTP.SendAsApp. Changes take up to an hour."
+        when=_AT_MICROSOFT_BY_TOKEN,
+        said=(
+            Said(codes=(535,), enhanced=("x.7.3",), steps=SIGN_IN),
+            Said(codes=REFUSAL, token=token("user credentials were incorrect"), steps=SIGN_IN),
         ),
-        said=(Said(codes=(334, 535), token=token("invalid_token"), steps=SIGN_IN),),
     ),
     Row(
         code="smtp.bad_credentials",
@@ -101,7 +107,7 @@ ROWS = (
             "Type user name (the full address) and password again. With multi-factor sign-in an app password is "
             "needed; a shared mailbox has no password: sign in as a user who may send as it."
         ),
-        when=_MICROSOFT,
+        when=AT_MICROSOFT,
         said=(
             Said(codes=REFUSAL, token=token("user credentials were incorrect"), steps=SIGN_IN),
             Said(codes=(535,), enhanced=("x.7.3",), steps=SIGN_IN),
@@ -140,7 +146,7 @@ ROWS = (
             "without sign-in, use the organisation's own host (contoso-com.mail.protection.outlook.com, port 25) "
             "with a connector."
         ),
-        when=_MICROSOFT,
+        when=AT_MICROSOFT,
         said=(
             Said(codes=REFUSAL, enhanced=("x.7.57",)),
             Said(codes=REFUSAL, token=token("client (was )?not authenticated to send")),

@@ -66,6 +66,10 @@ class When:
     is_auth_offered: bool | None = None
 
 
+AT_GOOGLE = When(provider=Provider.GOOGLE)
+AT_MICROSOFT = When(provider=Provider.MICROSOFT)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Row:
     """Advice, and what leads to it. A row without `said` is reached by its code alone.

@@ -27,6 +27,24 @@ _NOT_OFFERED = (
         steps=SIGN_IN,
     ),
 )
+_MECHANISM_NOT_OFFERED = (Said(codes=(504,), steps=SIGN_IN), Said(codes=REFUSAL, enhanced=("x.7.4",), steps=SIGN_IN))
+_TOO_LONG = (Said(codes=(500, 501), token=token("line too long", "too long"), steps=SIGN_IN),)
+_UNAVAILABLE = (Said(codes=TEMPORARY, steps=SIGN_IN),)
+_BAD_CREDENTIALS = (
+    Said(codes=(535,)),
+    Said(codes=PERMANENT, enhanced=("x.7.8",), steps=SIGN_IN),
+    Said(
+        codes=PERMANENT,
+        token=token(
+            "authentication (failed|failure|unsuccessful|credentials invalid)",
+            "(invalid|incorrect|bad|wrong) (login|credentials|user ?name|password|user|token)",
+            "login (failed|incorrect|denied)",
+        ),
+        steps=SIGN_IN,
+    ),
+)
+
+_BY_TOKEN = When(signs_in_with_token=True)
 
 _AUTH_REQUIRED = (
     Said(codes=(530,), steps=frozenset(Step) - SIGN_IN),
@@ -47,13 +65,24 @@ _AUTH_REQUIRED = (
 ROWS = (
     Row(
         code="smtp.command_too_long",
+        cause=N_("The access token was longer than %(host)s takes."),
+        who=HOST_ADMINISTRATOR,
+        remedy=N_(
+            "Allow sign-in lines of 12,288 bytes, as RFC 4954 asks of every server; or have shorter tokens issued, "
+            "with fewer claims in them."
+        ),
+        when=_BY_TOKEN,
+        said=_TOO_LONG,
+    ),
+    Row(
+        code="smtp.command_too_long",
         cause=N_("The sign-in line was longer than %(host)s takes."),
         who=YOU,
         remedy=N_(
             "Set the authentication to AUTH LOGIN only, which sends user name and password in lines of their own. If "
             "the password is very long, a shorter one helps too."
         ),
-        said=(Said(codes=(500, 501), token=token("line too long", "too long"), steps=SIGN_IN),),
+        said=_TOO_LONG,
     ),
     Row(
         code="smtp.auth_needs_tls",
@@ -93,13 +122,24 @@ ROWS = (
     ),
     Row(
         code="smtp.auth_mechanism_not_offered",
+        cause=N_("%(host)s does not offer to sign in by access token."),
+        who=YOU,
+        remedy=N_(
+            "Check host and port: at Google it is smtp.gmail.com, at Microsoft 365 smtp.office365.com, both on port "
+            "587. For a server that takes no access tokens, set the authentication to user name and password."
+        ),
+        when=_BY_TOKEN,
+        said=_MECHANISM_NOT_OFFERED,
+    ),
+    Row(
+        code="smtp.auth_mechanism_not_offered",
         cause=N_("%(host)s does not offer the way of signing in that this connection asks for."),
         who=YOU,
         remedy=N_(
             "Set the authentication to user name and password: that takes the best way that the server offers. Some "
             "servers offer more once the connection is encrypted."
         ),
-        said=(Said(codes=(504,), steps=SIGN_IN), Said(codes=REFUSAL, enhanced=("x.7.4",), steps=SIGN_IN)),
+        said=_MECHANISM_NOT_OFFERED,
     ),
     Row(
         code="smtp.sign_in_throttled",
@@ -119,13 +159,43 @@ ROWS = (
     ),
     Row(
         code="smtp.sign_in_unavailable",
+        cause=N_("%(host)s cannot check access tokens at the moment."),
+        who=NOBODY,
+        remedy=N_(
+            "If it lasts longer than an hour, tell the administrator of %(host)s: the service that the server asks "
+            "about tokens does not answer."
+        ),
+        when=_BY_TOKEN,
+        said=_UNAVAILABLE,
+    ),
+    Row(
+        code="smtp.sign_in_unavailable",
         cause=N_("%(host)s cannot check user names and passwords at the moment."),
         who=NOBODY,
         remedy=N_(
             "If it lasts longer than an hour, tell the administrator of %(host)s: the service behind the "
             "sign-in (directory or database) does not answer."
         ),
-        said=(Said(codes=TEMPORARY, steps=SIGN_IN),),
+        said=_UNAVAILABLE,
+    ),
+    Row(
+        code="smtp.token_refused",
+        cause=N_("The access token for %(username)s lacks the scope that %(host)s asks for."),
+        who=YOU,
+        remedy=N_("Have a token issued with the scope that the server names in its answer, and connect again."),
+        when=_BY_TOKEN,
+        said=(Said(codes=PERMANENT, token=token("insufficient_scope"), steps=SIGN_IN),),
+    ),
+    Row(
+        code="smtp.token_refused",
+        cause=N_("%(host)s does not accept the access token for %(username)s."),
+        who=YOU,
+        remedy=N_(
+            "Give a new token: the old one may have expired. Check that it was issued for %(username)s and for this "
+            "server; where the server's answer names a scope, that is the one it wants."
+        ),
+        when=_BY_TOKEN,
+        said=_BAD_CREDENTIALS,
     ),
     Row(
         code="smtp.bad_credentials",
@@ -136,19 +206,7 @@ ROWS = (
             "check that the account is not locked and may send by SMTP. Signing in elsewhere with the same "
             "words shows whether they are right."
         ),
-        said=(
-            Said(codes=(535,)),
-            Said(codes=PERMANENT, enhanced=("x.7.8",), steps=SIGN_IN),
-            Said(
-                codes=PERMANENT,
-                token=token(
-                    "authentication (failed|failure|unsuccessful|credentials invalid)",
-                    "(invalid|incorrect|bad|wrong) (login|credentials|user ?name|password|user)",
-                    "login (failed|incorrect|denied)",
-                ),
-                steps=SIGN_IN,
-            ),
-        ),
+        said=_BAD_CREDENTIALS,
     ),
     Row(
         code="smtp.auth_required",

@@ -1,0 +1,90 @@
+"""A token endpoint's answers: how long a token lasts, what may be shown of a refusal, what passes by itself."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import ssl
+import unicodedata
+from collections.abc import Iterable
+from contextlib import suppress
+from datetime import timedelta
+from typing import Any
+
+from portal.network.https import HTTPSError
+from portal.transports import ConnectionFault, Step, TransientError, TransportError
+
+SHORTEST_LIFE = timedelta(seconds=60)
+LONGEST_LIFE = timedelta(hours=24)
+# Where the answer does not say (RFC 6749 5.1 only recommends it).
+UNSAID_LIFE = timedelta(minutes=10)
+
+_LONGEST_WORDS = 300
+_MOST_READ = 10_000
+_SHORTEST_SECRET = 6
+# Microsoft appends them to each description; they name the one request, not what is the matter.
+_TRACE = re.compile(r"\s*\b(?:Trace ID|Correlation ID|Timestamp):")
+_SENTENCE_END = re.compile(r"(?<=[.!?])\s")
+
+
+def lifetime(expires_in: object) -> timedelta:
+    """The life of an access token in whole seconds, between a minute and a day, whatever the answer holds."""
+    seconds = math.nan
+    if isinstance(expires_in, int | float | str) and not isinstance(expires_in, bool):
+        with suppress(ValueError, OverflowError):
+            seconds = float(expires_in)
+    if math.isnan(seconds):
+        return UNSAID_LIFE
+    return timedelta(seconds=int(min(max(seconds, SHORTEST_LIFE.total_seconds()), LONGEST_LIFE.total_seconds())))
+
+
+def plain_words(text: object, *, without: Iterable[str] = ()) -> str:
+    """The first sentence of a provider's description, on one line, at most 300 characters; "" for no text.
+
+    Control characters, changes of direction and the trace lines are left out, and so is every secret in `without`.
+    """
+    if not isinstance(text, str):
+        return ""
+    for secret in without:
+        if len(secret) >= _SHORTEST_SECRET:
+            text = text.replace(secret, "***")
+    words = _TRACE.split(text[:_MOST_READ], maxsplit=1)[0]
+    words = "".join(character if _is_harmless(character) else " " for character in words)
+    return _SENTENCE_END.split(" ".join(words.split()), maxsplit=1)[0][:_LONGEST_WORDS]
+
+
+def json_object(text: str) -> dict[str, Any]:
+    """The JSON object of an answer. Raises TransientError: a page of a proxy stands in for the provider."""
+    try:
+        read = json.loads(text)
+    except (ValueError, RecursionError):
+        read = None
+    if not isinstance(read, dict):
+        raise unexpected("the answer is no JSON object")
+    return read
+
+
+def refuse_failures(status: int, *, code: str) -> None:
+    """Raise TransientError with the provider's `code` where it failed itself (5xx) or asks to wait (408, 429)."""
+    if status in {408, 429} or status >= 500:
+        raise TransientError(Step.TOKEN, code=code, seen=f"HTTP status {status}")
+
+
+def unexpected(seen: str) -> TransientError:
+    """The answer is none that a token endpoint gives."""
+    return TransientError(Step.TOKEN, code="http.unexpected_answer", seen=seen)
+
+
+def network_error(error: HTTPSError) -> TransportError:
+    """The same as an error of the step TOKEN: a fault where somebody must change something, else it passes."""
+    is_certificate = isinstance(error.__cause__, ssl.SSLCertVerificationError)
+    kind = ConnectionFault if is_certificate or error.code in _NEED_A_CHANGE else TransientError
+    return kind(Step.TOKEN, code=error.code, seen=error.seen)
+
+
+_NEED_A_CHANGE = {"network.proxy_sign_in_needed"}
+
+
+def _is_harmless(character: str) -> bool:
+    return unicodedata.category(character)[0] != "C" and character not in "\u2028\u2029"

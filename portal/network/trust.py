@@ -1,0 +1,28 @@
+"""Whom the portal trusts for HTTPS: the machine's own CAs and those that the operator adds, nobody else."""
+
+from __future__ import annotations
+
+import ssl
+from pathlib import Path
+
+from portal.network.timed_sockets import TimedTLSSocket
+
+
+def make_context(ca_bundle: Path | None) -> ssl.SSLContext:
+    """What servers' certificates are judged by: the system's CAs and the bundle's certificates; TLS 1.2 or newer.
+
+    The system's CAs are those that OpenSSL finds; no list of any Python package is used. A certificate in the
+    bundle need not be a root: an intermediate or a server's own is trusted as it is.
+    Raises ValueError with a sentence for the operator when the bundle cannot be read.
+    """
+    context = ssl.create_default_context()
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    context.set_alpn_protocols(["http/1.1"])
+    context.sslsocket_class = TimedTLSSocket
+    if ca_bundle is not None:
+        try:
+            context.load_verify_locations(cafile=ca_bundle)
+        except OSError as error:
+            raise ValueError(f"the file {ca_bundle} holds no readable PEM certificate") from error
+    return context

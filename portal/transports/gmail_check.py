@@ -1,0 +1,75 @@
+"""What Google shows of a connection by the Gmail API: what was agreed to, and who agreed.
+
+The permission to send opens nothing else, so whether Gmail will take a message is seen only by sending one.
+Sources: developers.google.com, "OAuth 2.0 scopes for Google APIs", "OpenID Connect"; Gmail API, "Choose scopes".
+"""
+
+from __future__ import annotations
+
+from portal.mail.addresses import same_address_key
+from portal.network.https import HTTPS
+from portal.transports import Reply, Step, StepStatus, TransientError
+from portal.transports.api_calls import APICalls, APIRequest
+from portal.transports.api_check import Look
+from portal.transports.diagnosis import Target, diagnose
+from portal.transports.gmail import RULES
+from portal.transports.http_refusals import Problem
+from portal.transports.smtp_blotting import printable
+from portal.transports.smtp_findings import Finding, passed
+
+_SENDING = frozenset(
+    {
+        "https://www.googleapis.com/auth/gmail.send",
+        "https://www.googleapis.com/auth/gmail.compose",
+        "https://www.googleapis.com/auth/gmail.modify",
+        "https://mail.google.com/",
+    }
+)
+_IDENTITY = frozenset({"email", "https://www.googleapis.com/auth/userinfo.email"})
+_LONGEST = 300
+
+
+def look_at_permissions(*, granted: frozenset[str], target: Target) -> Look:
+    """Judges the scopes that Google listed when it gave the grant: people may untick single ones."""
+
+    def look(_: str) -> Finding:
+        seen = printable(", ".join(sorted(granted)))[:_LONGEST] or "no scope"
+        if _SENDING.isdisjoint(granted):
+            advice = diagnose(Step.PERMISSIONS, code="google.scope_missing", target=target)
+            return Finding(StepStatus.FAIL, seen, advice)
+        return passed(seen)
+
+    return look
+
+
+def look_at_mailbox(https: HTTPS, *, userinfo_url: str, granted: frozenset[str], target: Target) -> Look:
+    """Asks whose token it is; that must be `target.mailbox`. A service account's token does not tell."""
+
+    def look(token: str) -> Finding:
+        if _IDENTITY.isdisjoint(granted):
+            return Finding(StepStatus.WARN, "the access token does not tell whose it is; a test message shows it")
+        calls = APICalls(https, access_token=lambda _: token, rules=RULES)
+        answer = calls.ask(APIRequest(method="GET", url=userinfo_url))
+        if isinstance(answer, Problem):
+            raise calls.error(answer)
+        try:
+            person = answer.json()
+        except (ValueError, RecursionError):
+            person = None
+        email = person.get("email") if isinstance(person, dict) else None
+        if not isinstance(email, str):
+            reply = Reply(answer.status, "an answer that names no address")
+            raise TransientError(Step.MAILBOX, code="http.unexpected_answer", reply=reply)
+        return _of_account(printable(email)[:_LONGEST], target)
+
+    return look
+
+
+def _of_account(email: str, target: Target) -> Finding:
+    key = same_address_key(email)
+    if key != same_address_key(target.mailbox):
+        return Finding(StepStatus.FAIL, email, diagnose(Step.MAILBOX, code="google.wrong_account", target=target))
+    if key != same_address_key(target.sender):
+        seen = f"{email}; the From address is {target.sender}"
+        return Finding(StepStatus.WARN, seen, diagnose(Step.MAILBOX, code="gmail.from_rewritten", target=target))
+    return passed(email)
