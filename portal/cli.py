@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import traceback
 from typing import Any
@@ -36,7 +35,6 @@ class _Portal(click.Group):
 @click.version_option(package_name="mail-portal", prog_name="portal", message="%(prog)s %(version)s")
 def cli() -> None:
     """Mail Portal: runs an organisation's outgoing mail."""
-    logging.getLogger("alembic").setLevel(logging.WARNING)  # it reports each of its parts at every start
 
 
 for command in (run, web, worker, relay, upgrade, user, settings, check, send_test, outbox, doctor):

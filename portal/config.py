@@ -76,6 +76,8 @@ class Config:
     ca_bundle: Path | None
     google: Mapping[str, str]  # endpoints set by the operator, by their part of the name: "token_url"
     microsoft: Mapping[str, str]
+    https_proxy: str = field(repr=False)  # for outgoing HTTPS; may hold a password
+    no_proxy: str
     workers: int
     web_threads: int
     relay_bind: tuple[RelayBind, ...]
@@ -111,9 +113,11 @@ def load_config(environ: Mapping[str, str] | None = None) -> Config:
         builtin_service=reader.value("PORTAL_BUILTIN_SERVICE", "capture:", _builtin_service),
         mail_allow=reader.value("PORTAL_MAIL_ALLOW", "", parse_mail_allow),
         mail_ports=reader.value("PORTAL_MAIL_PORTS", DEFAULT_MAIL_PORTS, parse_mail_ports),
-        ca_bundle=reader.value("PORTAL_CA_BUNDLE", "", _existing_file),
+        ca_bundle=reader.value("PORTAL_CA_BUNDLE", "", _ca_bundle),
         google=reader.endpoints("GOOGLE", _GOOGLE),
         microsoft=reader.endpoints("MICROSOFT", _MICROSOFT),
+        https_proxy=reader.usual("HTTPS_PROXY"),
+        no_proxy=reader.usual("NO_PROXY"),
         workers=reader.value("PORTAL_WORKERS", "1", _whole(1, 64)),
         web_threads=reader.value("PORTAL_WEB_THREADS", str(4 * (os.cpu_count() or 1)), _whole(1, 256)),
         relay_bind=reader.value("PORTAL_RELAY_BIND", "", _relay_bind),
@@ -124,7 +128,16 @@ def load_config(environ: Mapping[str, str] | None = None) -> Config:
         sources=reader.sources,
     )
     reader.refuse_unknown()
+    _require_both(config)
     return config
+
+
+def _require_both(config: Config) -> None:
+    """Raise ConfigError where the first administrator is named by half."""
+    if config.admin_email and not config.admin_password:
+        raise ConfigError("PORTAL_ADMIN_PASSWORD: it is missing beside PORTAL_ADMIN_EMAIL; set both or neither")
+    if config.admin_password and not config.admin_email:
+        raise ConfigError("PORTAL_ADMIN_EMAIL: it is missing beside PORTAL_ADMIN_PASSWORD; set both or neither")
 
 
 _GOOGLE = ("AUTHORIZATION_URL", "TOKEN_URL", "REVOCATION_URL", "USERINFO_URL", "API_URL")
@@ -148,6 +161,10 @@ class _Reader:
     def endpoints(self, provider: str, parts: tuple[str, ...]) -> Mapping[str, str]:
         found = {part.lower(): self.value(f"PORTAL_{provider}_{part}", "", _endpoint) for part in parts}
         return {part: value for part, value in found.items() if value}
+
+    def usual(self, name: str) -> str:
+        """A variable that all programs share, in upper or lower case; "" where it is not set."""
+        return self._environ.get(name) or self._environ.get(name.lower()) or ""
 
     def _text(self, name: str) -> str | None:
         direct, path = self._environ.get(name), self._environ.get(f"{name}_FILE")
@@ -188,6 +205,25 @@ def _existing_file(text: str) -> Path | None:
     path = Path(text).expanduser()
     if not path.is_file():
         raise ValueError(f"there is no file {text}")
+    return path
+
+
+def _ca_bundle(text: str) -> Path | None:
+    """The file, read as every TLS connection will read it."""
+    path = _existing_file(text)
+    if path is None:
+        return None
+    import ssl  # what keeps running beside the parts does without it
+
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    try:
+        context.load_verify_locations(cafile=path)
+    except ssl.SSLError:
+        raise ValueError(f"{text} holds no certificate in PEM form, or a damaged one") from None
+    except OSError as error:
+        raise ValueError(f"{text} cannot be read: {error.strerror}") from None
+    if not context.cert_store_stats()["x509"]:  # lists of revoked certificates alone
+        raise ValueError(f"{text} holds no certificate in PEM form")
     return path
 
 

@@ -37,8 +37,3 @@ def unit_of_work() -> Iterator[Session]:
         raise
     finally:
         session.info.pop(_OPEN, None)
-
-
-def in_unit_of_work() -> bool:
-    """Whether one is open here; work that must not hold a lock (network calls) asserts that it is not."""
-    return bool(db.session().info.get(_OPEN))

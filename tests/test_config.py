@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from portal.config import BindAddress, BuiltinService, ConfigError, load_config
+from tests.outside.certificates import Authority
 
 
 def test_defaults_serve_a_first_start() -> None:
@@ -58,6 +59,14 @@ def test_a_value_can_come_from_a_file(tmp_path: Path) -> None:
             "PORTAL_SECRET_KEY: each key needs 32 characters or more; leave it out to have one made",
         ),
         ({"PORTAL_CA_BUNDLE": "/nowhere.pem"}, "PORTAL_CA_BUNDLE: there is no file /nowhere.pem"),
+        (
+            {"PORTAL_ADMIN_EMAIL": "ada@contoso.test"},
+            "PORTAL_ADMIN_PASSWORD: it is missing beside PORTAL_ADMIN_EMAIL; set both or neither",
+        ),
+        (
+            {"PORTAL_ADMIN_PASSWORD": "correct horse battery staple 9", "PORTAL_ADMIN_EMAIL": ""},
+            "PORTAL_ADMIN_EMAIL: it is missing beside PORTAL_ADMIN_PASSWORD; set both or neither",
+        ),
         ({"PORTAL_LOG_FORMAT": "xml"}, "PORTAL_LOG_FORMAT: 'xml' is none of text, json"),
         ({"PORTAL_RELAY_BIND": "ftp://x:1"}, "PORTAL_RELAY_BIND: 'ftp' is none of starttls, tls, plain"),
         (
@@ -79,6 +88,42 @@ def test_a_bad_value_is_named_with_its_reason(environ: dict[str, str], message: 
         load_config(environ)
 
     assert str(error.value) == message
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"not a certificate\n",
+        b"\x00\xff\x80",
+        b"-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n",
+        b"-----BEGIN PRIVATE KEY-----\nMIIB\n-----END PRIVATE KEY-----\n",
+    ],
+)
+def test_a_ca_bundle_without_a_certificate_stops_the_start(tmp_path: Path, content: bytes) -> None:
+    bundle = tmp_path / "bundle.pem"
+    bundle.write_bytes(content)
+
+    with pytest.raises(ConfigError) as error:
+        load_config({"PORTAL_CA_BUNDLE": str(bundle)})
+
+    assert str(error.value) == f"PORTAL_CA_BUNDLE: {bundle} holds no certificate in PEM form, or a damaged one"
+
+
+def test_a_ca_bundle_with_one_damaged_certificate_among_good_ones_stops_the_start(tmp_path: Path) -> None:
+    bundle = tmp_path / "bundle.pem"
+    authority = Authority().pem.encode()
+    bundle.write_bytes(authority + b"-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n")
+
+    with pytest.raises(ConfigError, match=r"^PORTAL_CA_BUNDLE: .* or a damaged one$"):
+        load_config({"PORTAL_CA_BUNDLE": str(bundle)})
+
+
+def test_a_ca_bundle_may_have_comments_between_its_certificates(tmp_path: Path) -> None:
+    bundle = tmp_path / "bundle.pem"
+    bundle.write_text(f"Contoso\n{Authority().pem}# another\n{Authority().pem}")
+
+    assert load_config({"PORTAL_CA_BUNDLE": str(bundle)}).ca_bundle == bundle
 
 
 def test_builtin_service_names_a_submission_server() -> None:
@@ -108,6 +153,7 @@ def test_secrets_are_in_no_representation() -> None:
     config = load_config(
         {
             "PORTAL_SECRET_KEY": "canary-" * 8,
+            "PORTAL_ADMIN_EMAIL": "ada@contoso.test",
             "PORTAL_ADMIN_PASSWORD": "canary-password",
             "PORTAL_BUILTIN_SERVICE": "smtp://u:canary@smtp.contoso.test",
             "PORTAL_DATABASE_URL": "postgresql://portal:canary@db/portal",

@@ -12,7 +12,7 @@ from sqlalchemy.exc import StatementError
 
 from portal.database import UtcDateTime, synchronous_level
 from portal.extensions import db
-from portal.transaction import in_unit_of_work, unit_of_work
+from portal.transaction import unit_of_work
 
 NOTE = Table("note_of_a_test", MetaData(), Column("word", Text), Column("at", UtcDateTime))
 
@@ -43,7 +43,6 @@ def test_an_error_leaves_nothing_half_done(notes: Flask) -> None:
             raise KeyError
 
         assert db.session.execute(select(NOTE)).all() == []
-        assert not in_unit_of_work()
 
 
 def test_a_second_unit_of_work_inside_the_first_is_refused(notes: Flask) -> None:

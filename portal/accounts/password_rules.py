@@ -113,7 +113,10 @@ def _kind(match: dict[str, Any]) -> str:
     return str(match.get("dictionary_name") or match["pattern"])
 
 
-_ABOUT_YOU = N_("This password says little more than your name, your address or the portal's name. Choose other words.")
+_ABOUT_YOU = N_(
+    "This password says little more than your name, your address, or the name of the organisation or of the portal. "
+    "Choose other words."
+)
 _GENERAL = N_("This password is easy to guess. Add two or three words that have nothing to do with each other.")
 _REASONS = {
     "user_inputs": _ABOUT_YOU,

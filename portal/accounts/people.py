@@ -1,4 +1,7 @@
-"""Accounts: find one by its address, add one, change its name or password. Each change leaves an audit row."""
+"""Accounts: find one by its address, add one, change its name or password. Each change leaves an audit row.
+
+Judging and hashing a password takes 100 ms, so both come before any unit of work: SQLite has one writer.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from portal import audit
-from portal.accounts import reset_links, sessions
+from portal.accounts import known_words, reset_links, sessions
 from portal.accounts.models import User
 from portal.accounts.password_rules import WeakPassword, require_good
 from portal.accounts.passwords import hash_password
@@ -44,6 +47,17 @@ class Person:
     password_hash: str | None = field(repr=False)
 
 
+@dataclass(frozen=True)
+class NewPerson:
+    """An account that can be added: what was given is checked, and the password hashed."""
+
+    email: str
+    role: str
+    name: str
+    phone: str
+    password_hash: str = field(repr=False)
+
+
 def find(session: Session, identifier: str) -> Person | None:
     """The account with this address. One look-up in any case: what is no address has the key "", which nobody has."""
     return _one(session, User.email_key == same_address_key(identifier))
@@ -57,36 +71,35 @@ def get(session: Session, user_id: UUID) -> Person:
     return person
 
 
-def add_user(
-    session: Session,
-    *,
-    email: str,
-    role: str,
-    password: str,
-    name: str = "",
-    phone: str = "",
-    actor: audit.Actor | None,
-    now: datetime,
-) -> UUID:
-    """Add an account and return its id.
+def prepare_user(
+    session: Session, *, email: str, role: str, password: str, name: str = "", phone: str = "", public_host: str
+) -> NewPerson:
+    """Check what an account is to be, and hash its password; before any unit of work.
 
-    Raises AddressError for an address or name, WeakPassword, TooBusy, or NotAdded where somebody has the address
-    already or the phone number is no line of text.
+    `public_host` is the portal's. Raises AddressError for an address or name, WeakPassword, TooBusy, or NotAdded
+    where somebody has the address already or the phone number is no line of text.
     """
     address, name, phone = parse_address(email), parse_display_name(name), _checked_phone(phone)
     if role not in ROLES:
         raise ValueError(f"there is no role {role!r}")
     if find(session, address) is not None:
         raise _taken(address)
-    require_good(password, about=(address, name))
+    require_good(password, about=(address, name, *known_words.of_organisation(session, public_host)))
+    return NewPerson(address, role, name, phone, hash_password(password))
+
+
+def add_user(session: Session, person: NewPerson, *, actor: audit.Actor | None, now: datetime) -> UUID:
+    """Add an account and return its id. Raises NotAdded where somebody has got the address meanwhile."""
+    if find(session, person.email) is not None:
+        raise _taken(person.email)
     user = User(
         id=uuid4(),
-        email=address,
-        email_key=same_address_key(address),
-        name=name,
-        role=role,
-        phone=phone,
-        password_hash=hash_password(password),
+        email=person.email,
+        email_key=same_address_key(person.email),
+        name=person.name,
+        role=person.role,
+        phone=person.phone,
+        password_hash=person.password_hash,
         password_changed_at=now,
         created_at=now,
     )
@@ -94,9 +107,9 @@ def add_user(
     try:
         session.flush()
     except IntegrityError as error:  # somebody else added it in this very moment
-        raise _taken(address) from error
-    changes = {"role": (None, role), "name": (None, name)}
-    audit.record(session, action="user.added", actor=actor, subject=address, changes=changes, now=now)
+        raise _taken(person.email) from error
+    changes = {"role": (None, person.role), "name": (None, person.name)}
+    audit.record(session, action="user.added", actor=actor, subject=person.email, changes=changes, now=now)
     return user.id
 
 
@@ -148,12 +161,14 @@ def _one(session: Session, condition: ColumnElement[bool]) -> Person | None:
 __all__ = [
     "ROLES",
     "AddressError",
+    "NewPerson",
     "NotAdded",
     "Person",
     "WeakPassword",
     "add_user",
     "find",
     "get",
+    "prepare_user",
     "rename",
     "set_password",
 ]

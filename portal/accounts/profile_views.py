@@ -13,7 +13,7 @@ from portal.accounts import sign_in as signing_in
 from portal.accounts.browser_views import account_mail, begin_session, form_page, visitor
 from portal.accounts.forms import ChangePasswordForm, ProfileForm
 from portal.accounts.password_rules import WeakPassword
-from portal.extensions import db
+from portal.extensions import config, db
 from portal.transaction import unit_of_work
 from portal.web import see_other
 from portal.web.access import current_actor, signed_in, signed_in_user
@@ -41,7 +41,9 @@ def change_password() -> Response:
         form.current_password.errors = [_("This is not your current password.")]
         return _page(_profile_form(formdata=None), form)
     try:
-        password_hash = password_change.hash_new_password(db.session(), user.id, entered.password)
+        password_hash = password_change.hash_new_password(
+            db.session(), user.id, entered.password, public_host=config.public_host
+        )
     except WeakPassword as weak:
         form.password.errors = [translate(weak.reason)]
         return _page(_profile_form(formdata=None), form)

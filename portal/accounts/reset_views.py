@@ -12,7 +12,7 @@ from portal.accounts import password_change, reset_links, reset_requests
 from portal.accounts.browser_views import account_mail, end_session, form_page, remember_device, visitor
 from portal.accounts.forms import ForgotPasswordForm, NewPasswordForm
 from portal.accounts.password_rules import WeakPassword
-from portal.extensions import db
+from portal.extensions import config, db
 from portal.transaction import unit_of_work
 from portal.web import limits, render, see_other
 from portal.web.access import public
@@ -58,7 +58,9 @@ def reset_password(token: str) -> Response:
     if not form.validate_on_submit():
         return form_page("accounts/reset_password.html", form, email=link.email)
     try:
-        password_hash = password_change.hash_new_password(db.session(), link.user_id, form.password.data)
+        password_hash = password_change.hash_new_password(
+            db.session(), link.user_id, form.password.data, public_host=config.public_host
+        )
     except WeakPassword as weak:
         form.password.errors = [translate(weak.reason)]
         return form_page("accounts/reset_password.html", form, email=link.email)

@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 from portal import audit
 from portal.accounts import sessions
 from portal.accounts.models import Setup, User
-from portal.accounts.people import add_user
+from portal.accounts.people import NewPerson, add_user, prepare_user
 from portal.accounts.sign_in import SignedIn, Visitor
 from portal.accounts.tokens import new_token, token_hash
 
@@ -26,6 +26,8 @@ _ONLY_ROW = 1
 
 @dataclass(frozen=True)
 class FirstAdministrator:
+    """What somebody gave, unchecked."""
+
     email: str
     name: str
     password: str = field(repr=False)
@@ -58,12 +60,20 @@ def is_setup_token(session: Session, token: str) -> bool:
     return stored is not None and hmac.compare_digest(stored, token_hash(token)) and is_open(session)
 
 
-def set_up(
-    session: Session, token: str, first: FirstAdministrator, *, visitor: Visitor, now: datetime
-) -> SignedIn | None:
+def prepare(session: Session, first: FirstAdministrator, *, public_host: str) -> NewPerson:
+    """Check what was given and hash the password; before any unit of work.
+
+    Raises AddressError, WeakPassword, TooBusy, NotAdded.
+    """
+    return prepare_user(
+        session, email=first.email, role="admin", password=first.password, name=first.name, public_host=public_host
+    )
+
+
+def set_up(session: Session, token: str, first: NewPerson, *, visitor: Visitor, now: datetime) -> SignedIn | None:
     """Make the first administrator and sign in; None where the token opens nothing (any more).
 
-    Raises AddressError, WeakPassword, TooBusy, NotAdded: the token then works on.
+    Raises NotAdded where somebody has got the address meanwhile: the token then works on.
     """
     if not is_setup_token(session, token):
         return None
@@ -74,25 +84,19 @@ def set_up(
     return SignedIn(user_id, begun)
 
 
-def create_first_admin(session: Session, email: str, password: str, now: datetime) -> UUID | None:
-    """As the environment asks: make the first administrator, None where there is one already.
-
-    Raises AddressError, WeakPassword, TooBusy, NotAdded.
-    """
+def create_first_admin(session: Session, first: NewPerson, now: datetime) -> UUID | None:
+    """As the environment asks: make the first administrator, None where there is one already. Raises NotAdded."""
     if not is_open(session):
         return None
-    return _first_admin(session, FirstAdministrator(email, "", password), address="", now=now)
+    return _first_admin(session, first, address="", now=now)
 
 
-def _first_admin(session: Session, first: FirstAdministrator, *, address: str, now: datetime) -> UUID | None:
+def _first_admin(session: Session, first: NewPerson, *, address: str, now: datetime) -> UUID | None:
     """Of two at once, one closes the set-up and adds its administrator."""
     _make_row(session)
     if not _close(session, now):
         return None
-    actor = audit.Actor(None, "set-up", address)
-    return add_user(
-        session, email=first.email, role="admin", password=first.password, name=first.name, actor=actor, now=now
-    )
+    return add_user(session, first, actor=audit.Actor(None, "set-up", address), now=now)
 
 
 def _close(session: Session, now: datetime) -> bool:

@@ -12,7 +12,7 @@ from portal.accounts.browser_views import begin_session, form_page, visitor
 from portal.accounts.forms import SetUpForm
 from portal.accounts.password_rules import WeakPassword
 from portal.accounts.people import NotAdded
-from portal.extensions import db
+from portal.extensions import config, db
 from portal.transaction import unit_of_work
 from portal.web import render, see_other
 from portal.web.access import public
@@ -28,8 +28,9 @@ def set_up() -> Response:
         return _closed_page()
     if not form.validate_on_submit():
         return form_page("accounts/setup.html", form)
-    token, first, now = form.token.data or "", form.first_administrator(), datetime.now(UTC)
+    token, now = form.token.data or "", datetime.now(UTC)
     try:
+        first = setup.prepare(db.session(), form.first_administrator(), public_host=config.public_host)
         with unit_of_work() as work:
             begun = setup.set_up(work, token, first, visitor=visitor(), now=now)
     except (WeakPassword, NotAdded) as refusal:

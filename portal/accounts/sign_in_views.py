@@ -16,7 +16,14 @@ from portal.accounts.forms import ConfirmPasswordForm, SignInForm
 from portal.extensions import db
 from portal.transaction import unit_of_work
 from portal.web import see_other
-from portal.web.access import current_user, public, safe_next, signed_in, signed_in_user
+from portal.web.access import (
+    current_user,
+    is_confirmation_noted,
+    public,
+    safe_next,
+    signed_in,
+    signed_in_user,
+)
 
 
 @public
@@ -55,10 +62,13 @@ def confirm_password() -> Response:
     if not signing_in.is_password_of(db.session(), db.engine, user.id, form.password.data, now=now):
         form.password.errors = [_("This is not your password.")]
         return form_page("accounts/confirm_password.html", form)
+    target = safe_next(form.next.data)
+    path = urlsplit(target).path
     with unit_of_work() as work:
         sessions.confirm(work, user.session_id, now=now)
-    target = safe_next(form.next.data)
-    session[CONFIRMED_FOR] = (urlsplit(target).path, time.time())
+        counts_there = is_confirmation_noted(work, path)
+    if counts_there:
+        session[CONFIRMED_FOR] = (path, time.time())
     return see_other(target)
 
 

@@ -8,7 +8,8 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING
@@ -27,7 +28,7 @@ _GRACE_SECONDS = 1  # a part that keeps its own limit is not killed while it doe
 _PORTAL = (sys.executable, "-P", "-m", "portal.cli")
 
 if TYPE_CHECKING:
-    from sqlalchemy.orm import Session
+    from portal.accounts.people import NewPerson
 
 supervised_by = click.option("--supervised-by", type=int, hidden=True, help="End with this process.")
 
@@ -116,21 +117,34 @@ def _first_contents(config: Config) -> str | None:
     from portal.web.urls import public_url_for
 
     now = datetime.now(UTC)
-    with unit_of_work() as session:
-        connections.ensure_builtin(session, now)
-        if config.admin_email and config.admin_password:
-            _make_administrator(session, config.admin_email, config.admin_password, now)
-        token = setup.ensure_setup_token(session, now)
+    with _naming_the_administrators_variables():
+        first = _administrator_asked_for(config)
+        with unit_of_work() as session:
+            connections.ensure_builtin(session, now)
+            if first is not None:
+                setup.create_first_admin(session, first, now)
+            token = setup.ensure_setup_token(session, now)
     return public_url_for("accounts.set_up", token=token) if token else None
 
 
-def _make_administrator(session: Session, email: str, password: str, now: datetime) -> None:
-    from portal.accounts.people import AddressError, WeakPassword
-    from portal.accounts.setup import create_first_admin
+def _administrator_asked_for(config: Config) -> NewPerson | None:
+    """The first administrator of the environment, None once there is one."""
+    from portal.accounts import setup
+    from portal.extensions import db
+
+    if not (config.admin_email and config.admin_password and setup.is_open(db.session())):
+        return None
+    first = setup.FirstAdministrator(config.admin_email, "", config.admin_password)
+    return setup.prepare(db.session(), first, public_host=config.public_host)
+
+
+@contextmanager
+def _naming_the_administrators_variables() -> Iterator[None]:
+    from portal.accounts.people import AddressError, NotAdded, WeakPassword
 
     try:
-        create_first_admin(session, email, password, now)
-    except AddressError as error:
+        yield
+    except (AddressError, NotAdded) as error:
         raise ConfigError(f"PORTAL_ADMIN_EMAIL: {error.reason}") from None
     except WeakPassword as error:
         raise ConfigError(f"PORTAL_ADMIN_PASSWORD: {error.reason}") from None

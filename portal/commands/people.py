@@ -31,22 +31,23 @@ def add(email: str, role: str, password_stdin: bool, name: str, phone: str) -> N
             "give the password with --password-stdin: invitations by mail are not part of this version"
         )
     password = _password()
-    with opened():
+    with opened() as app:
         from portal import audit
-        from portal.accounts.people import add_user
+        from portal.accounts.people import add_user, prepare_user
+        from portal.extensions import db
         from portal.transaction import unit_of_work
 
+        person = prepare_user(
+            db.session(),
+            email=email,
+            role=role,
+            password=password,
+            name=name,
+            phone=phone,
+            public_host=app.config["PORTAL"].public_host,
+        )
         with unit_of_work() as session:
-            add_user(
-                session,
-                email=email,
-                role=role,
-                password=password,
-                name=name,
-                phone=phone,
-                actor=audit.COMMAND_LINE,
-                now=datetime.now(UTC),
-            )
+            add_user(session, person, actor=audit.COMMAND_LINE, now=datetime.now(UTC))
     click.echo(f"{email} was added as {role}.")
 
 

@@ -3,18 +3,9 @@
 from __future__ import annotations
 
 import re
-from enum import IntEnum
 
 # Some gateways write "#5.1.0"; a code glued to a word is none.
 _LEADING_CODE = re.compile(r"\s*#?([245]\.[0-9]{1,3}\.[0-9]{1,3})(?![0-9A-Za-z.])[\s:,;-]*")
-
-
-class StatusClass(IntEnum):
-    """The first digit of an enhanced status code (RFC 3463 2)."""
-
-    SUCCESS = 2
-    PERSISTENT_TRANSIENT_FAILURE = 4
-    PERMANENT_FAILURE = 5
 
 
 def split_status_code(text: str) -> tuple[str | None, str]:
@@ -24,8 +15,3 @@ def split_status_code(text: str) -> tuple[str | None, str]:
     """
     found = _LEADING_CODE.match(text)
     return (found[1], text[found.end() :]) if found else (None, text)
-
-
-def status_class(code: str) -> StatusClass:
-    """The class of a code that `split_status_code` found."""
-    return StatusClass(int(code[0]))

@@ -19,8 +19,9 @@ import structlog
 from flask import Flask, Response, abort, current_app, flash, g, make_response, request
 from flask.typing import ResponseReturnValue
 from flask_babel import gettext as _
+from sqlalchemy.orm import Session
 
-from portal.web.local_paths import current_page, safe_next
+from portal.web.local_paths import current_page, safe_next, view_at
 from portal.web.rendering import see_other, wants_fragment
 
 View = TypeVar("View", bound=Callable[..., Any])
@@ -28,6 +29,7 @@ CONFIRMATION_LIFETIME = timedelta(minutes=15)
 SIGN_IN_PATH = "/sign-in"
 CONFIRM_PASSWORD_PATH = "/confirm-password"  # noqa: S105 - a path
 _MARK = "portal_access"
+_NOTE = "portal_note_of_confirmation"
 _log = structlog.get_logger(__name__)
 
 
@@ -128,6 +130,32 @@ def confirm_password(*, always: bool = False) -> Callable[[View], View]:
     return decorate
 
 
+def note_confirmation(note: Callable[..., bool]) -> Callable[[View], View]:
+    """Have `note(session, **arguments of the view)` write down that the password was given for this page.
+
+    It takes part in the unit of work of the POST that confirmed, since the page itself, a GET, must not write. A
+    confirmation that it answers with False does not count. For people only who may see the page.
+    """
+
+    def decorate(view: View) -> View:
+        setattr(view, _NOTE, note)
+        return view
+
+    return decorate
+
+
+def is_confirmation_noted(session: Session, path: str) -> bool:
+    """Whether a password given for the page at `path` counts there; its note is written by now, if it has one."""
+    found = view_at(path)
+    if found is None:
+        return True
+    view, arguments = found
+    note = cast("Callable[..., bool] | None", getattr(view, _NOTE, None))
+    if note is None:
+        return True
+    return signed_in_user().role in (mark_of(view) or "").split(",") and note(session, **arguments)
+
+
 def init_app(app: Flask) -> None:
     """Refuse views that carry no mark, and give templates `user`."""
     app.before_request(_refuse_unmarked)
@@ -189,7 +217,9 @@ __all__ = [
     "current_user",
     "helpdesk_required",
     "init_app",
+    "is_confirmation_noted",
     "mark_of",
+    "note_confirmation",
     "public",
     "safe_next",
     "signed_in",

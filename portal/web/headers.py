@@ -26,7 +26,7 @@ _FOREIGN_HTML = (
     "form-action 'none'; base-uri 'none'; frame-ancestors 'self'"
 )
 _PERMISSIONS = ("accelerometer", "camera", "geolocation", "gyroscope", "magnetometer", "microphone", "payment", "usb")
-_HEADERS = {
+HEADERS = {  # of every answer, whoever gives it
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
     # Not same-origin: that would cut the window of a provider's consent page off for good.
@@ -34,6 +34,7 @@ _HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": ", ".join(f"{feature}=()" for feature in _PERMISSIONS),
 }
+HTTPS_ONLY = {"Strict-Transport-Security": "max-age=31536000"}  # of every answer of a portal on https (RFC 6797)
 
 
 def extend_policy(directive: str, *sources: str) -> None:
@@ -62,11 +63,10 @@ def init_app(app: Flask) -> None:
 
 
 def _add_headers(response: Response) -> Response:
-    for name, value in _HEADERS.items():
-        response.headers[name] = value
+    response.headers.update(HEADERS)
     response.headers["Content-Security-Policy"] = policy()
     if current_app.config["PORTAL"].is_https:
-        response.headers["Strict-Transport-Security"] = "max-age=31536000"
+        response.headers.update(HTTPS_ONLY)
     if request.endpoint == "static":
         return assets.finish(response)
     response.headers["Cache-Control"] = "no-store"

@@ -14,7 +14,9 @@ import structlog
 from flask import Flask
 from werkzeug.middleware.proxy_fix import ProxyFix
 
+from portal.web.headers import HEADERS, HTTPS_ONLY
 from portal.web.log_lines import harmless
+from portal.web.request_log import numbered
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -39,21 +41,27 @@ class HostGuard:
         authority = _authority(host, self._scheme)
         is_ours = authority is not None and authority == self._authority
         if not is_ours and environ.get("PATH_INFO") not in _PROBES:
-            return self._refuse(host, start_response)
+            return self._refuse(environ, start_response)
         return self._application(environ, start_response)
 
-    def _refuse(self, host: str, start_response: StartResponse) -> Iterable[bytes]:
-        _log.warning("another host was refused", host=harmless(host[:255]))
+    def _refuse(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         content = f"400 Bad Request\n\nThis portal is reached at {self._public_url}\n".encode()
-        headers = [
-            ("Content-Type", "text/plain; charset=utf-8"),
-            ("Content-Length", str(len(content))),
-            ("Cache-Control", "no-store"),
-            ("X-Content-Type-Options", "nosniff"),
-            ("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'"),
-        ]
-        start_response("400 Bad Request", headers)
+        with numbered(environ, 400) as number:
+            _log.warning("another host was refused", host=harmless(environ.get("HTTP_HOST", "")[:255]))
+            start_response("400 Bad Request", self._headers(content, number))
         return [content]
+
+    def _headers(self, content: bytes, number: str) -> list[tuple[str, str]]:
+        headers = {
+            "Content-Type": "text/plain; charset=utf-8",
+            "Content-Length": str(len(content)),
+            "Cache-Control": "no-store",
+            "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+            "X-Request-ID": number,
+            **HEADERS,
+            **(HTTPS_ONLY if self._scheme == "https" else {}),
+        }
+        return list(headers.items())
 
 
 def init_app(app: Flask) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from flask import current_app, request
@@ -43,6 +45,15 @@ def current_page() -> str:
     while path and not _can_be_fetched(path):
         path = path.rpartition("/")[0]
     return safe_next(path)
+
+
+def view_at(path: str) -> tuple[Callable[..., Any], Mapping[str, Any]] | None:
+    """The view that a GET of `path` calls, with its arguments; None where there is none."""
+    try:
+        endpoint, arguments = current_app.create_url_adapter(request).match(path, method="GET")  # type: ignore[union-attr]
+    except HTTPException:
+        return None
+    return current_app.view_functions[endpoint], arguments
 
 
 def _can_be_fetched(path: str) -> bool:

@@ -10,7 +10,9 @@ import logging
 import secrets
 import sys
 import time
-from typing import TextIO
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, TextIO
 
 import structlog
 from flask import Flask, Response, g, request
@@ -52,7 +54,8 @@ def configure_logging(level: str, form: str, *, stream: TextIO | None = None) ->
     root = logging.getLogger()
     root.handlers[:] = [*(other for other in root.handlers if not isinstance(other, _Handler)), handler]
     root.setLevel(level.upper())
-    logging.getLogger("werkzeug").setLevel(logging.WARNING)
+    for talkative in ("werkzeug", "alembic"):  # the latter reports each of its parts whenever the schema is read
+        logging.getLogger(talkative).setLevel(logging.WARNING)
 
 
 class _Handler(logging.StreamHandler[TextIO]):
@@ -70,8 +73,25 @@ class _Handler(logging.StreamHandler[TextIO]):
 def request_id() -> str:
     """The number of the current request: 16 hexadecimal digits."""
     if "request_id" not in g:
-        g.request_id = secrets.token_hex(8)
+        g.request_id = _new_number()
     return str(g.request_id)
+
+
+@contextmanager
+def numbered(environ: Mapping[str, Any], status: int) -> Iterator[str]:
+    """Number a request that is answered before the application sees it, and log it when that is done."""
+    number, began = _new_number(), time.monotonic()
+    structlog.contextvars.clear_contextvars()
+    structlog.contextvars.bind_contextvars(request_id=number)
+    yield number
+    _log_request(
+        logging.INFO,
+        method=environ.get("REQUEST_METHOD", ""),
+        route=_first_part(environ.get("PATH_INFO", "")),
+        status=status,
+        began=began,
+        client=environ.get("REMOTE_ADDR"),
+    )
 
 
 def init_app(app: Flask) -> None:
@@ -90,22 +110,35 @@ def _end(response: Response) -> Response:
     response.headers["X-Request-ID"] = request_id()
     user = g.get("user")
     quiet = request.endpoint == "static" or request.blueprint == "health"
-    _log.log(
+    _log_request(
         logging.DEBUG if quiet else logging.INFO,
-        "request",
-        method=request.method if request.method.isalpha() else "?",
-        route=_route(),
+        method=request.method,
+        route=request.url_rule.rule if request.url_rule is not None else _first_part(request.path),
         status=response.status_code,
-        elapsed_ms=round((time.monotonic() - g.get("request_began", time.monotonic())) * 1000, 1),
+        began=g.get("request_began", time.monotonic()),
         client=request.remote_addr,
         **({"user": str(user.id)} if user else {}),
     )
     return response
 
 
-def _route() -> str:
-    """The rule that matched; where none did, the first part of the path alone: the rest could be a token."""
-    if request.url_rule is not None:
-        return request.url_rule.rule
-    first, separator, _rest = request.path[1:].partition("/")
+def _log_request(level: int, *, method: str, route: str, status: int, began: float, **values: Any) -> None:
+    _log.log(
+        level,
+        "request",
+        method=method if method.isalpha() else "?",
+        route=route,
+        status=status,
+        elapsed_ms=round((time.monotonic() - began) * 1000, 1),
+        **values,
+    )
+
+
+def _first_part(path: str) -> str:
+    """What is logged where no rule matched: the first part of the path alone, since the rest could be a token."""
+    first, separator, _rest = path[1:].partition("/")
     return f"/{first[:80]}{separator and '/…'}"
+
+
+def _new_number() -> str:
+    return secrets.token_hex(8)

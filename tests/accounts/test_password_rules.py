@@ -1,8 +1,12 @@
 from __future__ import annotations
 
 import pytest
+from flask import Flask
 
+from portal.accounts import known_words
 from portal.accounts.password_rules import WeakPassword, require_good, weakness
+from portal.extensions import db
+from tests.accounts.browsing import name_organisation
 
 ADA = ("ada.lovelace@contoso.test", "Ada Lovelace")
 
@@ -50,6 +54,24 @@ def test_the_words_about_one_person_do_not_weaken_anothers_password() -> None:
 
     assert weakness(password, about=("Wxkvbqzj Marigold",)) is not None
     assert weakness(password, about=("Bob",)) is None
+
+
+@pytest.mark.parametrize(
+    ("public_host", "words"),
+    [
+        ("wxkvbqzj.contoso.test", ("Fabrikam Widgets", "wxkvbqzj")),
+        ("localhost", ("Fabrikam Widgets", "localhost")),
+        ("192.0.2.7", ("Fabrikam Widgets",)),
+        ("::1", ("Fabrikam Widgets",)),
+    ],
+)
+def test_of_the_organisation_its_name_and_its_host_are_known(
+    app: Flask, public_host: str, words: tuple[str, ...]
+) -> None:
+    name_organisation(app, "Fabrikam Widgets")
+
+    with app.app_context():
+        assert known_words.of_organisation(db.session(), public_host) == words
 
 
 def test_letters_in_another_form_are_judged_as_what_they_mean() -> None:

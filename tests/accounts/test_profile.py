@@ -8,7 +8,15 @@ from sqlalchemy.engine import Engine
 from portal.accounts.models import User
 from portal.audit.models import AuditEntry
 from portal.outbox.models import Message
-from tests.accounts.browsing import HTMX, OTHER_PASSWORD, PASSWORD, is_signed_in, sign_in, submit
+from tests.accounts.browsing import (
+    HTMX,
+    OTHER_PASSWORD,
+    PASSWORD,
+    is_signed_in,
+    name_organisation,
+    sign_in,
+    submit,
+)
 
 CHANGE = {"current_password": PASSWORD, "password": OTHER_PASSWORD, "password_again": OTHER_PASSWORD}
 
@@ -72,6 +80,16 @@ def test_a_change_that_does_not_fit_changes_nothing(app: Flask, ada_client: Flas
             assert OTHER_PASSWORD not in page
 
     assert sign_in(app.test_client()).status_code == 303
+
+
+def test_the_name_of_the_organisation_makes_no_password(app: Flask, ada_client: FlaskClient) -> None:
+    name_organisation(app, "Fabrikam Widgets")
+    weak = {"password": "Fabrikam-Widgets-7q", "password_again": ""}
+
+    response = submit(ada_client, "/profile", CHANGE | weak, to="/profile/password")
+
+    assert response.status_code == 422
+    assert "the name of the organisation" in response.text
 
 
 def test_the_present_password_cannot_be_guessed_in_a_session_that_was_left_open(ada_client: FlaskClient) -> None:

@@ -24,6 +24,7 @@ def test_each_variable_is_shown_with_its_source_and_secrets_hidden(
     portal: Portal, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     (tmp_path / "admin-password").write_text("canary-admin\n")
+    monkeypatch.setenv("PORTAL_ADMIN_EMAIL", "ada@contoso.test")
     monkeypatch.setenv("PORTAL_ADMIN_PASSWORD_FILE", str(tmp_path / "admin-password"))
     monkeypatch.setenv(
         "PORTAL_BUILTIN_SERVICE", "smtp://user:canary-builtin@smtp.contoso.test:465?security=implicit_tls"

@@ -55,6 +55,17 @@ def test_a_weak_password_is_refused_in_one_line_that_does_not_repeat_it(portal: 
     assert "qwerty123" not in refused.output
 
 
+def test_a_password_that_is_the_name_of_the_portals_host_is_refused(
+    portal: Portal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PORTAL_PUBLIC_URL", "https://wxkvbqzj.contoso.test")
+
+    refused = portal("user", "add", "ada@a.test", "--role", "admin", "--password-stdin", stdin="wxkvbqzj-2026-q\n")
+
+    assert refused.exit_code == 1
+    assert "the name of the organisation" in refused.stderr
+
+
 @pytest.mark.parametrize("arguments", [("user", "add"), ("user", "add", "a@b.test", "--role", "king"), ("nonsense",)])
 def test_wrong_usage_has_a_status_of_its_own(command: Portal, arguments: tuple[str, ...]) -> None:
     assert command(*arguments).exit_code == 2

@@ -77,6 +77,22 @@ def test_an_administrator_that_cannot_be_made_names_the_variable(
     assert refused.stderr.count("\n") == 1
 
 
+def test_an_administrator_with_the_address_of_somebody_else_names_the_variable(
+    command: Portal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command("upgrade")
+    command("user", "add", "ada@contoso.test", "--role", "user", "--password-stdin", stdin=PASSWORD)
+    monkeypatch.setenv("PORTAL_ADMIN_EMAIL", "ada@contoso.test")
+    monkeypatch.setenv("PORTAL_ADMIN_PASSWORD", PASSWORD)
+
+    refused = command("upgrade")
+
+    assert refused.exit_code == 1
+    assert refused.stderr == (
+        "Error: PORTAL_ADMIN_EMAIL: There is an account with the address ada@contoso.test already.\n"
+    )
+
+
 @pytest.mark.parametrize("arguments", [("web",), ("worker",), ("settings", "export"), ("outbox", "list")])
 def test_nothing_starts_on_an_empty_database(command: Portal, arguments: tuple[str, ...]) -> None:
     refused = command(*arguments)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from portal.mail.status_codes import StatusClass, split_status_code, status_class
+from portal.mail.status_codes import split_status_code
 
 
 @pytest.mark.parametrize(
@@ -41,9 +41,3 @@ def test_a_code_at_the_start_is_taken_off(text: str, code: str, rest: str) -> No
 )
 def test_a_text_without_a_code_is_left_alone(text: str) -> None:
     assert split_status_code(text) == (None, text)
-
-
-def test_the_class_is_the_first_digit() -> None:
-    assert status_class("2.1.5") is StatusClass.SUCCESS
-    assert status_class("4.2.2") is StatusClass.PERSISTENT_TRANSIENT_FAILURE
-    assert status_class("5.7.139") is StatusClass.PERMANENT_FAILURE

@@ -52,3 +52,23 @@ def test_a_check_that_breaks_tells_strangers_nothing(site: Flask) -> None:
 
     assert answer.status_code == 503
     assert answer.json == {"status": "not ready", "checks": {"database": "failed"}}
+
+
+def of_another_version() -> None:
+    raise NotReady("the database is at schema 9999, newer than 0001")
+
+
+def test_while_the_schema_does_not_fit_pages_are_refused_and_the_probes_are_not(site: Flask) -> None:
+    site.extensions["readiness_checks"] = {"schema": of_another_version}
+    client = site.test_client()
+
+    refused = client.get("/no-such-page")
+    alive, ready = client.get("/healthz"), client.get("/readyz")
+
+    assert (refused.status_code, refused.headers["Retry-After"]) == (503, "60")
+    assert "The portal and its database do not fit together" in refused.text
+    assert (alive.status_code, ready.status_code) == (200, 503)
+    assert ready.json == {
+        "status": "not ready",
+        "checks": {"schema": "the database is at schema 9999, newer than 0001"},
+    }

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import re
+
 import pytest
 from flask import Flask, request, url_for
 
 from portal.web.access import public
 from portal.web.urls import public_url_for, public_url_in
+from tests.answers import GUARDS
 from tests.web.conftest import MakeSite
 
 
@@ -60,6 +63,19 @@ def test_every_other_host_is_refused_before_routing(make_site: MakeSite, host: s
     assert answer.status_code == 400
     assert answer.text == "400 Bad Request\n\nThis portal is reached at https://mail.contoso.test\n"
     assert "Set-Cookie" not in answer.headers
+    assert answer.headers["Cache-Control"] == "no-store"
+    assert answer.headers["Strict-Transport-Security"] == "max-age=31536000"
+    assert {name: answer.headers.get(name) for name in GUARDS} == GUARDS
+    assert re.fullmatch("[0-9a-f]{16}", answer.headers["X-Request-ID"])
+
+
+def test_a_refused_host_without_https_is_told_nothing_of_https(make_site: MakeSite) -> None:
+    client = make_site(PORTAL_PUBLIC_URL="http://mail.contoso.test").test_client()
+
+    answer = client.get("/seen", headers={"Host": "evil.test"})
+
+    assert answer.status_code == 400
+    assert "Strict-Transport-Security" not in answer.headers
 
 
 def test_an_ipv6_address_can_be_the_public_host(make_site: MakeSite) -> None:

@@ -10,10 +10,13 @@ import pytest
 import structlog
 from flask import Flask
 from flask.testing import FlaskClient
+from sqlalchemy.engine import Engine
 
+from portal import schema
 from portal.web.access import public
 from portal.web.log_lines import harmless
 from portal.web.request_log import configure_logging
+from tests.web.conftest import MakeSite
 
 
 @pytest.fixture
@@ -144,6 +147,29 @@ def test_values_under_secret_names_are_blotted_out_at_any_depth(log: io.StringIO
 )
 def test_control_characters_are_written_out(typed: str, logged: str) -> None:
     assert harmless(typed) == logged
+
+
+def test_a_refused_host_is_logged_as_every_request_is(make_site: MakeSite, log: io.StringIO) -> None:
+    client = make_site(PORTAL_TRUSTED_PROXIES="1").test_client()
+
+    answer = client.post(
+        "/reset-password/canary-5?canary-6",
+        headers={"X-Forwarded-Host": "evil.test", "X-Forwarded-For": "198.51.100.7"},
+    )
+
+    refused, request = lines(log)
+    assert (refused["event"], refused["host"]) == ("another host was refused", "evil.test")
+    assert (request["event"], request["method"], request["route"]) == ("request", "POST", "/reset-password/…")
+    assert (request["status"], request["client"]) == (400, "198.51.100.7")
+    assert refused["request_id"] == request["request_id"] == answer.headers["X-Request-ID"]
+    assert request["elapsed_ms"] >= 0
+    assert "canary" not in log.getvalue()
+
+
+def test_reading_the_schema_of_the_database_logs_nothing(engine: Engine, log: io.StringIO) -> None:
+    assert schema.current(engine) == schema.NEWEST
+
+    assert log.getvalue() == ""
 
 
 def test_other_libraries_log_the_same_way(log: io.StringIO) -> None:
