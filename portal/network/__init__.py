@@ -2,5 +2,5 @@
 
 Offers `policy` (what the operator allows) and `addresses` (a host name or address turned into vetted socket
 addresses). The address that was vetted is the address to connect to; the name is kept for TLS alone.
-Never opens a connection, never knows a protocol.
+PLACE
 """

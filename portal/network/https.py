@@ -170,8 +170,8 @@ class HTTPS:
             try:
                 return self._run(exchange, waiting, deadline, most_octets)
             except HTTPSError as error:
-                # A server may leave an idle connection at any moment. Nothing was asked, nothing handed over.
-                if error.was_handed_over or exchange.was_asked or error.code != "network.connection_lost":
+                # A server may leave an idle connection at any moment. Before the question nothing is handed over.
+                if exchange.was_asked or error.code != "network.connection_lost":
                     raise
         return self._on_a_new_connection(origin, outgoing, deadline, most_octets, may_proceed)
 

@@ -13,7 +13,11 @@ class CaptureTransport:
     """A `Transport` that takes every message at once; the report says that it was kept."""
 
     def send(
-        self, message: OutgoingMessage, *, may_proceed: Callable[[], bool], following: OutgoingMessage | None = None
+        self,
+        message: OutgoingMessage,
+        *,
+        may_proceed: Callable[[], bool],
+        following: OutgoingMessage | None = None,  # noqa: ARG002 - nothing is announced to nobody
     ) -> SendReport:
         """As `Transport.send`; raises Abandoned alone."""
         if not may_proceed():

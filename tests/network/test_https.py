@@ -331,14 +331,16 @@ def test_a_body_that_the_server_does_not_take_is_given_up_in_time(https: HTTPS) 
     assert (error.code, error.was_handed_over) == ("network.too_slow", True)
 
 
-def test_a_body_that_the_server_does_not_take_is_given_up_in_time_on_a_kept_connection_too(
-    https: HTTPS, server: HTTPSServer
+@pytest.mark.parametrize("is_encrypted", [True, False])
+def test_a_kept_connection_has_the_time_of_the_new_call(
+    https: HTTPS, certificate: ServerCertificate, is_encrypted: bool
 ) -> None:
-    server.on("/stalls", stall=True)
-    https.request("GET", server.url("/"), seconds=30)
-    started = monotonic()
+    with HTTPSServer(certificate if is_encrypted else None) as server:
+        server.on("/stalls", stall=True)
+        https.request("GET", server.url("/"), seconds=30)
+        started = monotonic()
 
-    error = error_of(lambda: https.request("POST", server.url("/stalls"), content=b"x" * 30_000_000, seconds=0.4))
+        error = error_of(lambda: https.request("POST", server.url("/stalls"), content=b"x" * 30_000_000, seconds=0.4))
 
     assert (error.code, error.was_handed_over, server.connections) == ("network.too_slow", True, 1)
     assert monotonic() - started < 2.5
@@ -715,14 +717,17 @@ def test_a_connection_that_ends_while_the_question_is_asked_was_handed_nothing(
 ) -> None:
     server.on("/", status=202)
     https.request("POST", server.url("/"), content=BODY)
+    asked: list[int] = []
 
-    def slowly() -> bool:
-        server.hang_up()
+    def may_proceed() -> bool:
+        asked.append(server.connections)
+        if len(asked) == 1:
+            server.hang_up()
         return True
 
-    error = error_of(lambda: https.request("POST", server.url("/"), content=BODY, may_proceed=slowly))
+    error = error_of(lambda: https.request("POST", server.url("/"), content=BODY, may_proceed=may_proceed))
 
-    assert (error.code, error.was_handed_over) == ("network.connection_lost", False)
+    assert (error.code, error.was_handed_over, asked) == ("network.connection_lost", False, [1])
     assert len(server.requests) == 1
 
 
