@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint bench faults vendor lock browser clean
+.PHONY: help run demo test lint bench faults kerberos vendor lock browser clean
 
 help: ## list the commands
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -30,8 +30,19 @@ $(VENV)/.bench: deploy/requirements-bench.txt $(VENV)/.test
 	@$(PIP) --require-hashes -r deploy/requirements-bench.txt
 	@touch $@
 
+# What has no wheel is built here, with tools that are locked as well: the Python package and the machine's libkrb5 meet.
+$(VENV)/.kerberos: deploy/requirements-kerberos-build.txt deploy/requirements-kerberos.txt $(VENV)/.run
+	@command -v krb5-config >/dev/null && command -v gcc >/dev/null || { echo "A compiler and Kerberos' headers are missing: on Debian, apt install gcc python3-dev libkrb5-dev" >&2; exit 1; }
+	@echo "Building Kerberos sign-in into $(VENV) ..."
+	@$(PIP) --require-hashes -r deploy/requirements-kerberos-build.txt
+	@$(PIP) --require-hashes --no-build-isolation -r deploy/requirements-kerberos.txt
+	@touch $@
+
 run: $(VENV)/.run ## start the portal at http://127.0.0.1:8000 (Ctrl-C ends it)
 	@exec $(BIN)/portal run
+
+demo: $(VENV)/.test ## the same with stand-ins for Google, Microsoft and a mail server: try everything with no account
+	@exec $(BIN)/python -m tests.demo $(ARGS)
 
 test: $(VENV)/.test ## run every test
 	@.ci/prepare
@@ -48,12 +59,16 @@ bench: $(VENV)/.bench ## measure against peers, side by side; writes bench/resul
 faults: $(VENV)/.test ## kill workers again and again while they send, and count what was lost and doubled
 	@$(BIN)/python -m tests.faults $(ARGS)
 
+kerberos: $(VENV)/.kerberos ## let SMTP connections sign in as this host (needs gcc, python3-dev and libkrb5-dev)
+
 vendor: ## fetch the files of static/vendor anew (needs npm)
 	@$(PYTHON) deploy/vendor.py
 
 lock: ## write the lock files of deploy/ anew (needs uv)
 	uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-header -o deploy/requirements.txt pyproject.toml deploy/build.in
 	uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-header -c deploy/requirements.txt --extra test -o deploy/requirements-test.txt pyproject.toml
+	uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-header -o deploy/requirements-kerberos-build.txt deploy/kerberos-build.in
+	uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-header -c deploy/requirements.txt --extra kerberos -o deploy/requirements-kerberos.txt pyproject.toml
 	uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-header -c deploy/requirements-test.txt --extra bench -o deploy/requirements-bench.txt pyproject.toml
 
 clean: ## remove the virtual environment and caches (never instance/)

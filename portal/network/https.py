@@ -29,7 +29,7 @@ from portal.network.https_connecting import Connection, Connector
 from portal.network.https_errors import HTTPSError, Stopped
 from portal.network.https_exchange import Answer, Exchange, Outgoing
 from portal.network.https_idle import IdleConnections
-from portal.network.https_libraries import DEFAULT_MOST_OCTETS, DEFAULT_SECONDS, Adapter, MsalClient
+from portal.network.https_libraries import DEFAULT_MOST_OCTETS, DEFAULT_SECONDS, Adapter, MsalClient, PlainOrigins
 from portal.network.https_origins import Origin, origin_of
 from portal.network.lookup import Resolver
 from portal.network.policy import MailPolicy
@@ -70,6 +70,7 @@ class HTTPS:
             make_context(settings.ca_bundle), parse_proxy(settings.proxy), settings.no_proxy, policy, resolver
         )
         self._idle = IdleConnections()
+        self.plain = PlainOrigins()
         weakref.finalize(self, self._idle.close)
 
     def request(
@@ -135,7 +136,7 @@ class HTTPS:
         session.headers.update(_USUAL_HEADERS)
         session.adapters.clear()
         for scheme in ("https://", "http://"):
-            session.mount(scheme, Adapter(self._send))
+            session.mount(scheme, Adapter(self._send, self.plain))
         return session
 
     def msal_client(self, *, seconds: float = DEFAULT_SECONDS) -> MsalClient:

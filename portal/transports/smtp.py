@@ -53,6 +53,7 @@ class SMTPTransport:
         self._messages = 0
         self._needs_reset = False
         self._announced: Transaction | None = None  # whose envelope the server has heard already
+        self._announces = True  # until a server loses what is said behind a dot
 
     def send(
         self, message: OutgoingMessage, *, may_proceed: Callable[[], bool], following: OutgoingMessage | None = None
@@ -63,8 +64,9 @@ class SMTPTransport:
             try:
                 return self._run(transaction, may_proceed, following)
             except TransientError as error:
-                if not _proves_stale(error):
+                if not _proves_stale(error, was_announced=transaction.was_announced):
                     raise
+                self._announces = self._announces and not (transaction.was_announced and error.reply is None)
         return self._run(Transaction(self._opened(), message), may_proceed, following)
 
     def close(self) -> None:
@@ -107,7 +109,8 @@ class SMTPTransport:
         conversation.wire.deadline = monotonic() + _MOST_SECONDS_OF_A_MESSAGE
         self._messages += 1
         try:
-            return transaction.run(may_proceed, following if self._messages < MOST_MESSAGES else None)
+            has_room = self._announces and self._messages < MOST_MESSAGES
+            return transaction.run(may_proceed, following if has_room else None)
         finally:
             self._used_at = self._clock()
             self._needs_reset = transaction.needs_reset
@@ -150,8 +153,13 @@ def _is_still_there(conversation: Conversation) -> bool:
         return False
 
 
-def _proves_stale(error: TransientError) -> bool:
-    """Whether the server had gone before it knew of the message, so that a new connection may be tried at once."""
+def _proves_stale(error: TransientError, *, was_announced: bool) -> bool:
+    """Whether the server had gone before it knew of the message, so that a new connection may be tried at once.
+
+    An envelope that went ahead may also have been lost behind the dot: it is said again whatever became of it.
+    """
+    if was_announced and error.reply is None and error.step in {Step.SENDER, Step.RECIPIENT, Step.DATA}:
+        return True
     if error.step is not Step.SENDER:
         return False
     return error.reply.code == 421 if error.reply else error.code == "network.connection_lost"

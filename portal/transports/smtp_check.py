@@ -33,6 +33,7 @@ from portal.transports.smtp_findings import (
     of_certificate,
     of_encryption,
     of_settings,
+    of_sign_in,
     of_token,
     passed,
 )
@@ -130,10 +131,10 @@ class _Check:
 
     def _judge_settings(self) -> Finding:
         settings = self._settings
-        signs_in = settings.auth is not Auth.NONE
-        if not settings.host or not self._recipient or (signs_in and not settings.username):
+        names_user = settings.auth is not Auth.NONE and not settings.signs_in_as_host
+        if not settings.host or not self._recipient or (names_user and not settings.username):
             return self._fault(Step.SETTINGS, "settings.incomplete", "host, From address or user name is missing")
-        if signs_in and not settings.password and not settings.asks_for_token:
+        if names_user and not settings.password and not settings.asks_for_token:
             what = "access token" if settings.signs_in_with_token else "password"
             return self._fault(Step.SETTINGS, "settings.needs_secret", f"there is no {what}")
         return passed(of_settings(settings))
@@ -162,8 +163,7 @@ class _Check:
                 return opening.conversation.banner
             case Step.CAPABILITIES:
                 return of_capabilities(opening.conversation.capabilities)
-        signs_in = self._settings.auth is not Auth.NONE
-        return f"signed in as {self._settings.sign_in_name}" if signs_in else "no sign-in configured"
+        return of_sign_in(self._settings)
 
     def _await_greeting(self) -> None:
         """As the opening does, but a server that keeps silent is soon asked whether it waits for TLS."""

@@ -35,9 +35,18 @@ def passed(seen: str) -> Finding:
 
 def of_settings(settings: SMTPSettings) -> str:
     """ "smtp.contoso.test, port 587, STARTTLS, sign-in as relay" """
-    sign_in = "no sign-in" if settings.auth is Auth.NONE else f"sign-in as {settings.sign_in_name}"
+    sign_in = "no sign-in" if settings.auth is Auth.NONE else f"sign-in as {_name(settings)}"
     how = " by access token" if settings.signs_in_with_token else ""
     return f"{settings.host}, port {settings.port}, {_SECURITY[settings.security]}, {sign_in}{how}"
+
+
+def of_sign_in(settings: SMTPSettings) -> str:
+    """ "signed in as relay" """
+    return "no sign-in configured" if settings.auth is Auth.NONE else f"signed in as {_name(settings)}"
+
+
+def _name(settings: SMTPSettings) -> str:
+    return "this host" if settings.signs_in_as_host else settings.sign_in_name
 
 
 def of_token(settings: SMTPSettings) -> str:
@@ -54,7 +63,8 @@ def of_token(settings: SMTPSettings) -> str:
 def of_encryption(settings: SMTPSettings, encryption: ssl.SSLSocket | None, *, now: datetime) -> Finding:
     """The TLS version and the certificate's last day; a warning where others could read along, or soon nobody."""
     if encryption is None:
-        says_password = settings.auth is not Auth.NONE and not settings.signs_in_with_token
+        is_without = settings.auth is Auth.NONE or settings.signs_in_with_token or settings.signs_in_as_host
+        says_password = not is_without
         read_along = "mail and password travel in clear text" if says_password else "mail travels in clear text"
         is_chosen = settings.security is Security.NONE and settings.auth is Auth.NONE
         return Finding(StepStatus.SKIP if is_chosen else StepStatus.WARN, f"not encrypted: {read_along}")

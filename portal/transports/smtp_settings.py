@@ -26,6 +26,7 @@ class Auth(StrEnum):
     PLAIN = "plain"
     LOGIN = "login"
     OAUTHBEARER = "oauthbearer"  # an access token, at any server (RFC 7628)
+    DEFAULT_CREDENTIALS = "default_credentials"  # the host's own identity, by Kerberos or NTLM
     XOAUTH2 = "xoauth2"  # an access token, at Google and Microsoft: follows from the method, nobody chooses it
 
 
@@ -81,6 +82,11 @@ class SMTPSettings:
     def signs_in_with_token(self) -> bool:
         """Whether an access token takes the place of the password."""
         return self.auth in TOKEN_MECHANISMS
+
+    @property
+    def signs_in_as_host(self) -> bool:
+        """Whether the identity of the host that the portal runs on takes the place of user name and password."""
+        return self.auth is Auth.DEFAULT_CREDENTIALS
 
     @property
     def asks_for_token(self) -> bool:

@@ -1,5 +1,7 @@
 """Signing in to a submission server: AUTH PLAIN and LOGIN with a password, XOAUTH2 and OAUTHBEARER with a token.
 
+How the host signs in as itself stands in `smtp_default_credentials`.
+
 Sources: RFC 4954, RFC 4616, RFC 7628; developers.google.com, "OAuth 2.0 Mechanism"; learn.microsoft.com,
 "Authenticate an IMAP, POP or SMTP connection using OAuth".
 """
@@ -14,6 +16,7 @@ from portal.network.host_names import normalise_host
 from portal.transports import ConnectionFault, Step, TransientError
 from portal.transports.smtp_blotting import BLOT
 from portal.transports.smtp_conversation import Conversation
+from portal.transports.smtp_default_credentials import by_kerberos, by_ntlm
 from portal.transports.smtp_settings import Auth, Security, SMTPSettings
 from portal.transports.smtp_wire import RawReply
 
@@ -24,6 +27,7 @@ _BY_PREFERENCE = {
     Auth.LOGIN: ("LOGIN",),
     Auth.OAUTHBEARER: ("OAUTHBEARER",),
     Auth.XOAUTH2: ("XOAUTH2",),
+    Auth.DEFAULT_CREDENTIALS: ("GSSAPI", "NTLM"),
 }
 _LONGEST_COMMAND = 510  # RFC 5321 4.5.3.1.4, without CRLF
 _LONGEST_COMPLAINT = 300
@@ -148,4 +152,11 @@ def _encode(text: str) -> str:
     return b64encode(text.encode()).decode()
 
 
-_EXCHANGES = {"PLAIN": _plain, "LOGIN": _login, "OAUTHBEARER": _oauthbearer, "XOAUTH2": _xoauth2}
+_EXCHANGES = {
+    "PLAIN": _plain,
+    "LOGIN": _login,
+    "OAUTHBEARER": _oauthbearer,
+    "XOAUTH2": _xoauth2,
+    "GSSAPI": by_kerberos,
+    "NTLM": by_ntlm,
+}

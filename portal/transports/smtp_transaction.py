@@ -43,6 +43,7 @@ class Transaction:
         self.can_go_on = True
         self.needs_reset = False  # RSET must come before the next message
         self.message = message
+        self.was_announced = False  # whether the server heard its envelope behind the last message's dot
         self.announced: Transaction | None = None  # of the message that follows: its envelope is out, and waits
         self.conversation = conversation
         self._wire = conversation.wire
@@ -56,8 +57,9 @@ class Transaction:
     def run(self, may_proceed: Callable[[], bool], following: OutgoingMessage | None = None) -> SendReport:
         """As `Transport.send`. Raises TransportError or Abandoned."""
         # What this server cannot take is refused before a word is said.
-        if not self._commands:
+        if not self.was_announced:
             self._commands = envelope_commands(self.message, self.conversation.capabilities)
+        self.can_go_on = not self.was_announced  # the server may wait for content already
         content = stuffed_content(self.message.content)
         self.can_go_on = False
         raw = self._next_reply(Step.SENDER)
@@ -90,7 +92,7 @@ class Transaction:
             return None  # it will be told in its own turn
         if len(commands) > _MOST_AHEAD:
             return None
-        ahead._commands, ahead._sent = commands, len(commands)
+        ahead._commands, ahead._sent, ahead.was_announced = commands, len(commands), True
         return ahead
 
     def _next_reply(self, step: Step) -> RawReply:

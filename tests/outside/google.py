@@ -64,14 +64,14 @@ from typing import Any, Self
 from tests.outside.certificates import ServerCertificate
 from tests.outside.google_administration import Administration, Granted
 from tests.outside.google_gmail import Gmail, ReceivedMessage
-from tests.outside.google_http import Answer, Listener, Request
 from tests.outside.google_pages import CHOOSER, CONSENT, WARNING, error_page
-from tests.outside.google_person import Person
+from tests.outside.google_person import GooglePerson
 from tests.outside.google_refusals import refusal
 from tests.outside.google_scopes import EMAIL, FULL_MAIL, PROFILE, SEND
-from tests.outside.google_scripts import MISSING, Script, Scripts
 from tests.outside.google_sign_in import ISSUER, SignIn
 from tests.outside.google_tokens import Tokens
+from tests.outside.stand_in_http import Answer, HTTPListener, Request
+from tests.outside.stand_in_scripts import MISSING, Script, Scripts
 
 __all__ = [
     "EMAIL",
@@ -122,7 +122,7 @@ class GoogleServer(Administration):
     def __init__(
         self,
         *,
-        certificate: ServerCertificate,
+        certificate: ServerCertificate | None,  # None: plain HTTP, as an operator may run a stand-in of their own
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         host: str = "127.0.0.1",
         port: int = 0,
@@ -141,12 +141,12 @@ class GoogleServer(Administration):
         self._cuts_opener = cuts_opener
         self._scripts = Scripts()
         self._stopped = threading.Event()
-        self._listener: Listener | None = None
+        self._listener: HTTPListener | None = None
         self._routes: list[Route] = []
 
     @property
     def url(self) -> str:
-        return f"https://{self.host}:{self.port}"
+        return f"{'https' if self._certificate else 'http'}://{self.host}:{self.port}"
 
     @property
     def endpoints(self) -> dict[str, str]:
@@ -194,9 +194,11 @@ class GoogleServer(Administration):
         with self._changed:
             self._scripts.clear()
 
-    def person(self, user_agent: str = "Mozilla/5.0") -> Person:
-        """Somebody who clicks through the pages; see google_person."""
-        return Person(self.url, self._certificate, user_agent)
+    def person(self, user_agent: str = "Mozilla/5.0") -> GooglePerson:
+        """Somebody who clicks through the pages; see google_person and stand_in_person."""
+        return GooglePerson(
+            self.url, trusted_pem=self._certificate.pem if self._certificate else "", user_agent=user_agent
+        )
 
     @property
     def token_requests(self) -> list[str]:
@@ -211,8 +213,14 @@ class GoogleServer(Administration):
             return list(self.messages)
 
     def __enter__(self) -> Self:
-        self._listener = Listener((self.host, self.port), self._certificate.context(), self._respond)
-        self.port = self._listener.server_port
+        self._listener = HTTPListener(
+            self._respond,
+            host=self.host,
+            port=self.port,
+            context=self._certificate.context() if self._certificate else None,
+        )
+        self._listener.bind()
+        self.port = self._listener.port
         self._routes = self._made_routes()
         self._listener.start()
         return self
@@ -223,8 +231,8 @@ class GoogleServer(Administration):
         self._stopped.set()
         if self._listener is not None:
             self._listener.stop()
-            if self._listener.mistakes and error is None:
-                raise AssertionError("the stand-in for Google made a mistake") from self._listener.mistakes[0]
+            if error is None:
+                self._listener.raise_mistakes("the stand-in for Google")
 
     def _made_routes(self) -> list[Route]:
         sign_in = SignIn(self._registry, sends_issuer=self._sends_issuer)

@@ -12,10 +12,10 @@ from email.parser import BytesHeaderParser
 from email.utils import getaddresses
 from secrets import token_hex
 
-from tests.outside.google_http import Answer, Request, json_answer
 from tests.outside.google_refusals import GmailRefused
 from tests.outside.google_registry import AccessToken, Account, Registry
 from tests.outside.google_scopes import FULL_MAIL, GMAIL, SEND
+from tests.outside.stand_in_http import Answer, Request, json_answer
 
 MAY_SEND = frozenset({SEND, FULL_MAIL, f"{GMAIL}compose", f"{GMAIL}modify"})
 MAY_LIST_ADDRESSES = frozenset({FULL_MAIL, f"{GMAIL}modify", f"{GMAIL}readonly", f"{GMAIL}settings.basic"})

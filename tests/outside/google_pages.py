@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from html import escape
 
-from tests.outside.google_http import NOT_KEPT, Answer
 from tests.outside.google_registry import Account, Client
 from tests.outside.google_scopes import IDENTITY, SCOPES
+from tests.outside.stand_in_http import NOT_KEPT, Answer
 
 CHOOSER = "/signin/oauth/accountchooser"
 WARNING = "/signin/oauth/warning"

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from tests.outside.google_http import Answer, json_answer
 from tests.outside.google_scopes import FULL_MAIL, SEND
+from tests.outside.stand_in_http import Answer, json_answer
 
 _PROJECT = "861228239640"
 _ENABLE = f"https://console.developers.google.com/apis/api/gmail.googleapis.com/overview?project={_PROJECT}"

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from secrets import token_urlsafe
 from urllib.parse import urlencode, urlsplit
 
-from tests.outside.google_http import Answer, Request
 from tests.outside.google_pages import chooser_page, consent_page, error_page, warning_page
 from tests.outside.google_registry import CODE_LIFE, Account, Client, Code, Registry
 from tests.outside.google_scopes import IDENTITY, SCOPES, scopes_in
+from tests.outside.stand_in_http import Answer, Request
 
 ISSUER = "https://accounts.google.com"
 _CHALLENGE = re.compile(r"[A-Za-z0-9_-]{43}")

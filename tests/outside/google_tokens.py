@@ -13,12 +13,12 @@ import jwt
 from cryptography.hazmat.primitives.asymmetric import rsa
 from jwt.algorithms import RSAAlgorithm
 
-from tests.outside.google_http import Answer, Request, json_answer
 from tests.outside.google_refusals import TokenRefused, refusal
 from tests.outside.google_registry import DEATHS, AccessToken, Account, Client, Registry
 from tests.outside.google_scopes import EMAIL, PROFILE, scopes_in
 from tests.outside.google_service_accounts import granted_by_assertion
 from tests.outside.google_sign_in import ISSUER
+from tests.outside.stand_in_http import Answer, Request, json_answer
 
 JWT_BEARER = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 _KEY_ID = "stand-in-1"

@@ -38,19 +38,17 @@ import json as json_format
 import socket
 import ssl
 import struct
-import threading
 from base64 import b64encode
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from http import HTTPStatus
-from types import TracebackType
-from typing import Any, NoReturn, Self
+from typing import Any, NoReturn
 from urllib.parse import parse_qs, urlsplit
 
 from tests.outside.certificates import ServerCertificate
+from tests.outside.listener import CHUNK, Listener, hang_up
 
-_CHUNK = 64 * 1024
 _LEAVINGS = {"", "line", "head", "content", "request", "answer"}
 
 
@@ -114,98 +112,6 @@ class Script:
     stall: bool = False
 
 
-class Listener:
-    """Listens from `with` to its end; each connection has a thread of its own."""
-
-    def __init__(self, *, host: str = "127.0.0.1") -> None:
-        self.host = host
-        self.port = 0
-        self.connections = 0
-        self._listener: socket.socket | None = None
-        self._changed = threading.Condition()
-        self._stopped = threading.Event()
-        self._threads: list[threading.Thread] = []
-        self._open: set[socket.socket] = set()
-
-    @property
-    def address(self) -> tuple[str, int]:
-        return self.host, self.port
-
-    def __enter__(self) -> Self:
-        family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
-        self._listener = socket.create_server((self.host, 0), family=family, backlog=128)
-        self.port = self._listener.getsockname()[1]
-        self._start(self._accept)
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self._stopped.set()
-        if self._listener is not None:
-            self._listener.shutdown(socket.SHUT_RDWR)
-            self._listener.close()
-        with self._changed:
-            for connected in self._open:
-                _hang_up(connected)
-        for thread in list(self._threads):
-            thread.join(5)
-
-    def _accept(self) -> None:
-        listener = self._listener
-        while listener is not None and not self._stopped.is_set():
-            try:
-                connected, _ = listener.accept()
-            except OSError:
-                return
-            connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            self.connections += 1
-            self._start(self._serve, connected, self.connections)
-
-    def _serve(self, connected: socket.socket, number: int) -> None:
-        self._opened(connected)
-        try:
-            self._converse(connected, number)
-        except (OSError, ValueError, IndexError):
-            return
-        finally:
-            self._closing(connected)
-
-    def _converse(self, connected: socket.socket, number: int) -> None:
-        raise NotImplementedError
-
-    def _start(self, run: Callable[..., None], *arguments: Any) -> None:
-        thread = threading.Thread(target=run, args=arguments, name=f"https {self.port}", daemon=True)
-        self._threads.append(thread)
-        thread.start()
-
-    def _opened(self, connected: socket.socket) -> None:
-        with self._changed:
-            self._open.add(connected)
-
-    def _closing(self, connected: socket.socket, *, politely: bool = True) -> None:
-        if politely:
-            _hang_up(connected)
-        connected.close()
-        with self._changed:
-            self._open.discard(connected)
-            self._changed.notify_all()
-
-    def _encrypt(self, connected: socket.socket, context: ssl.SSLContext) -> ssl.SSLSocket:
-        with self._changed:
-            self._open.discard(connected)
-            # The handshake comes later, so that an end of the test finds the socket and hangs up.
-            encrypted = context.wrap_socket(connected, server_side=True, do_handshake_on_connect=False)
-            self._open.add(encrypted)
-        try:
-            encrypted.do_handshake()
-        except BaseException:
-            _let_read(encrypted)
-            self._closing(encrypted)
-            raise
-        return encrypted
-
-
 class HTTPSServer(Listener):
     """See the module for what it can do."""
 
@@ -216,10 +122,9 @@ class HTTPSServer(Listener):
         context: ssl.SSLContext | None = None,
         host: str = "127.0.0.1",
     ) -> None:
-        super().__init__(host=host)
+        super().__init__(host=host, context=certificate.context() if certificate is not None else context)
         self.requests: list[ReceivedRequest] = []
         self.bytes_sent = 0
-        self._context = certificate.context() if certificate is not None else context
         self._scripts: list[Script] = []
 
     def url(self, path: str = "/", *, host: str | None = None) -> str:
@@ -276,7 +181,7 @@ class HTTPSServer(Listener):
         with self._changed:
             connections = set(self._open)
             for connected in connections:
-                _hang_up(connected)
+                hang_up(connected)
             if not self._changed.wait_for(lambda: not connections & self._open, 5):
                 raise AssertionError("a connection is still open after 5 s")
 
@@ -294,21 +199,16 @@ class HTTPSServer(Listener):
                 raise AssertionError(f"a connection is still open after {timeout} s")
 
     def _converse(self, connected: socket.socket, number: int) -> None:
-        if self._context is not None:
-            connected = self._encrypt(connected, self._context)
-        try:
-            incoming = b""
-            while True:
-                head, incoming = self._head(connected, incoming)
-                incoming = self._answer(connected, number, head, incoming)
-        finally:
-            self._closing(connected)
+        incoming = b""
+        while True:
+            head, incoming = self._head(connected, incoming)
+            incoming = self._answer(connected, number, head, incoming)
 
     def _head(self, connected: socket.socket, incoming: bytes) -> tuple[bytes, bytes]:
         raw, searched = bytearray(incoming), 0
         while (end := raw.find(b"\r\n\r\n", searched)) < 0:
-            if b"\r\n" in raw[:_CHUNK]:
-                self._leave_at_the_line(connected, bytes(raw[:_CHUNK]))
+            if b"\r\n" in raw[:CHUNK]:
+                self._leave_at_the_line(connected, bytes(raw[:CHUNK]))
             searched = max(0, len(raw) - 3)
             raw += _received(connected)
         return bytes(raw[:end]), bytes(raw[end + 4 :])
@@ -409,12 +309,11 @@ class ConnectProxy(Listener):
         raw: bytes | None = None,
         silent: bool = False,
     ) -> None:
-        super().__init__()
+        super().__init__(context=certificate.context() if certificate else None)
         self.targets: list[str] = []
         self.authorizations: list[str] = []
         self._places = dict(places)
         self._expected = "Basic " + b64encode(":".join(account).encode()).decode() if account else ""
-        self._context = certificate.context() if certificate else None
         self._raw = raw
         self._silent = silent
 
@@ -423,14 +322,6 @@ class ConnectProxy(Listener):
         return f"{'https' if self._context else 'http'}://{self.host}:{self.port}"
 
     def _converse(self, connected: socket.socket, number: int) -> None:
-        if self._context is not None:
-            connected = self._encrypt(connected, self._context)
-        try:
-            self._open_tunnel(connected, number)
-        finally:
-            self._closing(connected)
-
-    def _open_tunnel(self, connected: socket.socket, number: int) -> None:
         incoming = b""
         while b"\r\n\r\n" not in incoming:
             incoming += _received(connected)
@@ -459,28 +350,13 @@ class ConnectProxy(Listener):
 
 def _copy(source: socket.socket, target: socket.socket) -> None:
     with suppress(OSError):
-        while chunk := source.recv(_CHUNK):
+        while chunk := source.recv(CHUNK):
             target.sendall(chunk)
-    _hang_up(target)
-
-
-def _hang_up(connected: socket.socket) -> None:
-    with suppress(OSError):
-        # Not the TLS socket's own: it would pull the session away from under the thread that reads.
-        socket.socket.shutdown(connected, socket.SHUT_RDWR)
-
-
-def _let_read(connected: socket.socket) -> None:
-    """Wait until the client has gone: an end with something unread would be a reset, and wipe out what was said."""
-    with suppress(OSError):
-        socket.socket.shutdown(connected, socket.SHUT_WR)
-        connected.settimeout(2)
-        while socket.socket.recv(connected, _CHUNK):
-            pass
+    hang_up(target)
 
 
 def _received(connected: socket.socket) -> bytes:
-    chunk = connected.recv(_CHUNK)
+    chunk = connected.recv(CHUNK)
     if not chunk:
         raise ConnectionAbortedError
     return chunk

@@ -69,8 +69,6 @@ from types import TracebackType
 from typing import Self
 
 from tests.outside.certificates import ServerCertificate
-from tests.outside.google_http import Answer, Listener, Request
-from tests.outside.google_scripts import MISSING, Scripts
 from tests.outside.microsoft_administration import Administration, Granted
 from tests.outside.microsoft_answering import Answering
 from tests.outside.microsoft_directory import GRAPH, App, Mailbox, Tenant
@@ -79,6 +77,8 @@ from tests.outside.microsoft_mail import ReceivedMessage
 from tests.outside.microsoft_person import MicrosoftPerson
 from tests.outside.microsoft_routes import graph_routes, sign_in_routes
 from tests.outside.microsoft_scripts import STEPS, MicrosoftScript
+from tests.outside.stand_in_http import Answer, HTTPListener, Request
+from tests.outside.stand_in_scripts import MISSING, Scripts
 
 __all__ = ["GRAPH", "MISSING", "App", "Granted", "Mailbox", "MicrosoftServer", "ReceivedMessage", "Request", "Tenant"]
 
@@ -89,7 +89,7 @@ class MicrosoftServer(Administration):
     def __init__(
         self,
         *,
-        certificate: ServerCertificate,
+        certificate: ServerCertificate | None,  # None: plain HTTP, as an operator may run a stand-in of their own
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         host: str = "127.0.0.1",
         port: int = 0,
@@ -112,13 +112,13 @@ class MicrosoftServer(Administration):
         self._cuts_opener = cuts_opener
         self._scripts = Scripts()
         self._stopped = threading.Event()
-        self._listener: Listener | None = None
+        self._listener: HTTPListener | None = None
         self._answering: Answering | None = None
 
     @property
     def login_url(self) -> str:
         """Without a tenant."""
-        return f"https://{self.host}:{self.port}"
+        return f"{'https' if self._certificate else 'http'}://{self.host}:{self.port}"
 
     @property
     def graph_url(self) -> str:
@@ -180,8 +180,10 @@ class MicrosoftServer(Administration):
             self._scripts.clear()
 
     def person(self, user_agent: str = "Mozilla/5.0") -> MicrosoftPerson:
-        """Somebody who clicks through the pages; see microsoft_person."""
-        return MicrosoftPerson(self.login_url, self._certificate, user_agent)
+        """Somebody who clicks through the pages; see microsoft_person and stand_in_person."""
+        return MicrosoftPerson(
+            self.login_url, trusted_pem=self._certificate.pem if self._certificate else "", user_agent=user_agent
+        )
 
     def wait_for_messages(self, count: int, timeout: float = 5.0) -> list[ReceivedMessage]:
         """All messages, as soon as there are so many. Raises AssertionError after the timeout."""
@@ -191,8 +193,14 @@ class MicrosoftServer(Administration):
             return list(self.messages)
 
     def __enter__(self) -> Self:
-        self._listener = Listener((self.host, self.port), self._certificate.context(), self._respond)
-        self.port = self._listener.server_port
+        self._listener = HTTPListener(
+            self._respond,
+            host=self.host,
+            port=self.port,
+            context=self._certificate.context() if self._certificate else None,
+        )
+        self._listener.bind()
+        self.port = self._listener.port
         self._mint.login_url, self._directory.own_graph = self.login_url, self.graph_url
         self._answering = self._made_answering()
         self._listener.start()
@@ -204,8 +212,8 @@ class MicrosoftServer(Administration):
         self._stopped.set()
         if self._listener is not None:
             self._listener.stop()
-            if self._listener.mistakes and error is None:
-                raise AssertionError("the stand-in for Microsoft made a mistake") from self._listener.mistakes[0]
+            if error is None:
+                self._listener.raise_mistakes("the stand-in for Microsoft")
 
     def _made_answering(self) -> Answering:
         directory, clock = self._directory, self._now

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from secrets import token_urlsafe
 
-from tests.outside.google_http import Answer
 from tests.outside.microsoft_directory import GRAPH, App, Directory, Scope, Tenant
 from tests.outside.microsoft_errors import SignInRefused
 from tests.outside.microsoft_pages import admin_consent_page, words_for
 from tests.outside.microsoft_scripts import Call
 from tests.outside.microsoft_sign_in import back, error_values
 from tests.outside.microsoft_tokens import Clock
+from tests.outside.stand_in_http import Answer
 
 # Without a scope it is all that the registration lists.
 _ALL_REGISTERED = [Scope(resource, ".default", "") for resource in (GRAPH, "https://outlook.office.com")]

@@ -9,13 +9,13 @@ from dataclasses import replace
 from urllib.parse import unquote
 from uuid import uuid4
 
-from tests.outside.google_http import Answer, Request, json_answer
-from tests.outside.google_scripts import Scripts
 from tests.outside.microsoft_errors import GraphRefused, SignInRefused
 from tests.outside.microsoft_graph import Doorkeeper
 from tests.outside.microsoft_pages import error_page, page
 from tests.outside.microsoft_scripts import GRAPH_STEPS, MAILBOX_STEPS, PAGE_STEPS, Call, MicrosoftScript, Route
 from tests.outside.microsoft_tokens import Clock
+from tests.outside.stand_in_http import Answer, Request, json_answer
+from tests.outside.stand_in_scripts import Scripts
 
 
 class Answering:

@@ -14,10 +14,10 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509 import Certificate
 
-from tests.outside.google_http import Request
 from tests.outside.microsoft_directory import App
 from tests.outside.microsoft_errors import SignInRefused
 from tests.outside.microsoft_tokens import SIGNATURE_ALONE
+from tests.outside.stand_in_http import Request
 
 _JWT_BEARER = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 # Which header names the certificate, and by which hash, for each algorithm.

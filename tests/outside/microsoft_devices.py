@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from html import escape
 
-from tests.outside.google_http import Answer
 from tests.outside.microsoft_directory import Authority, Directory, Tenant
 from tests.outside.microsoft_errors import SignInRefused
 from tests.outside.microsoft_grants import DeviceRequest, Grant, Grants
 from tests.outside.microsoft_pages import device_page, page
 from tests.outside.microsoft_scripts import Call
+from tests.outside.stand_in_http import Answer
 
 
 class Devices:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from tests.outside.google_http import Answer, json_answer
 from tests.outside.microsoft_directory import Directory
 from tests.outside.microsoft_pages import page
 from tests.outside.microsoft_scripts import Call
 from tests.outside.microsoft_tokens import published_keys
+from tests.outside.stand_in_http import Answer, json_answer
 
 
 class Discovery:
@@ -37,7 +37,7 @@ class Discovery:
                     "client_secret_basic",
                 ],
                 "id_token_signing_alg_values_supported": ["RS256"],
-                "msgraph_host": self._graph_url.removeprefix("https://"),
+                "msgraph_host": self._graph_url.partition("://")[2],
             }
         )
 

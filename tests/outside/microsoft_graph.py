@@ -13,11 +13,11 @@ from typing import Any
 
 import jwt
 
-from tests.outside.google_http import Answer, Request, json_answer
 from tests.outside.microsoft_directory import GRAPH, App, Directory, Mailbox
 from tests.outside.microsoft_errors import GraphRefused
 from tests.outside.microsoft_scripts import Call
 from tests.outside.microsoft_tokens import Clock, Mint
+from tests.outside.stand_in_http import Answer, Request, json_answer
 
 _GRAPH_APP = "00000003-0000-0000-c000-000000000000"
 _READS_USERS = frozenset({"User.Read.All", "User.ReadBasic.All"})

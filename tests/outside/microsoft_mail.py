@@ -7,6 +7,7 @@ from base64 import b64decode
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from email import message_from_bytes
+from email.header import decode_header, make_header
 from email.message import EmailMessage
 from email.policy import SMTP
 from email.utils import format_datetime, formataddr, getaddresses, make_msgid
@@ -103,15 +104,34 @@ def recipients_of(content: bytes) -> tuple[str, ...]:
     return tuple(found)
 
 
+def named_in(content: bytes) -> dict[str, Any]:
+    """From and recipients as a resource of type `message` names them; a list is empty where there are none."""
+    members = {member: _resources(content, name) for name, member in _RECIPIENTS.items()}
+    sender = _resources(content, "From")
+    return members | ({"from": sender[0]} if sender else {})
+
+
 def sender_of(content: bytes) -> str:
     """The first From address; empty without one, which Exchange takes for the mailbox's own."""
     return next(iter(_addresses(content, "From")), "")
 
 
 def _addresses(content: bytes, *names: str) -> list[str]:
+    return [address for _, address in _mailboxes(content, *names)]
+
+
+def _mailboxes(content: bytes, *names: str) -> list[tuple[str, str]]:
+    """Display names as they are written, and addresses."""
     message = message_from_bytes(content)
-    fields = [str(value) for name in names for value in message.get_all(name, [])]
-    return [address for _, address in getaddresses(fields)]
+    return getaddresses([str(value) for name in names for value in message.get_all(name, [])])
+
+
+def _resources(content: bytes, name: str) -> list[dict[str, Any]]:
+    """A resource of type `recipient` for each mailbox in this header; without a display name, the address is it."""
+    return [
+        {"emailAddress": {"name": str(make_header(decode_header(shown))) or address, "address": address}}
+        for shown, address in _mailboxes(content, name)
+    ]
 
 
 def _address(recipient: Mapping[str, Any]) -> str:

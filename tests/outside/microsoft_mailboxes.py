@@ -10,7 +10,6 @@ from datetime import datetime, timedelta
 from secrets import token_urlsafe
 from typing import Any
 
-from tests.outside.google_http import Answer, Request, json_answer
 from tests.outside.microsoft_directory import Directory, Mailbox
 from tests.outside.microsoft_errors import GraphRefused
 from tests.outside.microsoft_graph import Caller, Doorkeeper
@@ -20,12 +19,14 @@ from tests.outside.microsoft_mail import (
     attachment,
     from_json,
     from_mime,
+    named_in,
     recipients_of,
     sender_of,
     with_attachments,
 )
 from tests.outside.microsoft_scripts import Call
 from tests.outside.microsoft_tokens import Clock
+from tests.outside.stand_in_http import Answer, Request, json_answer
 
 # Of a whole request, and of one piece of an upload.
 MOST_OCTETS = 4 * 1024 * 1024
@@ -91,7 +92,8 @@ class Mailboxes:
         )
         draft = _Draft(f"AAMk{token_urlsafe(60)}=", mailbox, content)
         self._drafts[draft.id] = draft
-        return json_answer({"id": draft.id, "isDraft": True, "hasAttachments": False}, status=201)
+        resource = {"id": draft.id, "isDraft": True, "hasAttachments": False, **named_in(content)}
+        return json_answer(resource, status=201)
 
     def delete_draft(self, call: Call) -> Answer:
         draft, _ = self._draft(call, "Mail.ReadWrite")

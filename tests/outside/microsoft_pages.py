@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from html import escape
 
-from tests.outside.google_http import NOT_KEPT, Answer
 from tests.outside.microsoft_directory import App, Directory, Mailbox, Scope, Tenant
 from tests.outside.microsoft_errors import SignInRefused
+from tests.outside.stand_in_http import NOT_KEPT, Answer
 
 _STYLE = """body{font:16px/1.5 "Segoe UI",system-ui,sans-serif;max-width:30rem;margin:3rem auto;padding:0 1rem;
 color:#1b1b1b}button{font:inherit;padding:.5rem 1.25rem;margin:.25rem .25rem .25rem 0;cursor:pointer}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from tests.outside.google_http import Answer
 from tests.outside.microsoft_aadsts import KINDS
 from tests.outside.microsoft_admin_consent import AdminConsent
 from tests.outside.microsoft_devices import Devices
@@ -19,6 +18,7 @@ from tests.outside.microsoft_scripts import Call, Route, route
 from tests.outside.microsoft_sign_in import SignIn
 from tests.outside.microsoft_token_endpoint import TokenEndpoint
 from tests.outside.microsoft_tokens import Clock, Mint
+from tests.outside.stand_in_http import Answer
 
 
 def sign_in_routes(

@@ -6,9 +6,9 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from tests.outside.google_http import Answer, Request
-from tests.outside.google_scripts import Script
 from tests.outside.microsoft_errors import GraphRefused, SignInRefused
+from tests.outside.stand_in_http import Answer, Request
+from tests.outside.stand_in_scripts import Script
 
 GRAPH_STEPS = ("me", "users", "applications", "sendMail", "draft", "upload", "send")
 # Those that act in a mailbox.

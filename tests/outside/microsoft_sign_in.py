@@ -8,7 +8,6 @@ from secrets import token_urlsafe
 from urllib.parse import urlencode
 from uuid import uuid4
 
-from tests.outside.google_http import Answer
 from tests.outside.microsoft_directory import App, Authority, Directory, Mailbox, Scope
 from tests.outside.microsoft_errors import SignInRefused
 from tests.outside.microsoft_grants import Grant, Grants
@@ -16,6 +15,7 @@ from tests.outside.microsoft_pages import approval_page, chooser_page, consent_p
 from tests.outside.microsoft_scripts import Call
 from tests.outside.microsoft_token_endpoint import client_info
 from tests.outside.microsoft_tokens import Clock
+from tests.outside.stand_in_http import Answer
 
 
 @dataclass(frozen=True, kw_only=True)

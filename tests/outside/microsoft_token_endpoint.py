@@ -7,13 +7,13 @@ import json
 from base64 import urlsafe_b64encode
 from collections.abc import Iterable, Mapping
 
-from tests.outside.google_http import Answer, json_answer
 from tests.outside.microsoft_client import credentials, prove
 from tests.outside.microsoft_directory import App, Authority, Directory, Scope
 from tests.outside.microsoft_errors import SignInRefused
 from tests.outside.microsoft_grants import DEVICE_CODE_LIFE, Grant, Grants, RefreshToken
 from tests.outside.microsoft_scripts import Call
 from tests.outside.microsoft_tokens import Clock, Mint
+from tests.outside.stand_in_http import Answer, json_answer
 
 DEVICE_CODE = "urn:ietf:params:oauth:grant-type:device_code"
 _BY_A_PERSON = {"authorization_code", "refresh_token"}

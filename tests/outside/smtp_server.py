@@ -68,6 +68,7 @@ class SMTPServer:
         tls: str | None = None,
         certificate: ServerCertificate | None = None,
         host: str = "127.0.0.1",
+        port: int = 0,
         mechanisms: tuple[str, ...] | None = None,
         pipelining: bool = True,
         size: int | None = 35_882_577,
@@ -80,7 +81,7 @@ class SMTPServer:
         if tls not in {None, "starttls", "implicit"} or (tls and context is None):
             raise ValueError("tls is None, or starttls or implicit with a certificate or a context")
         self.host = host
-        self.port = 0
+        self.port = port
         self.sessions: list[Session] = []
         self.messages: list[ReceivedMessage] = []
         self.tokens = dict(tokens or {})
@@ -169,7 +170,7 @@ class SMTPServer:
 
     def __enter__(self) -> Self:
         family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
-        self._listener = socket.create_server((self.host, 0), family=family, backlog=128)
+        self._listener = socket.create_server((self.host, self.port), family=family, backlog=128)
         self.port = self._listener.getsockname()[1]
         self._start(self._accept)
         return self

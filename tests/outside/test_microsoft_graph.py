@@ -340,6 +340,26 @@ def test_pieces_come_in_order_and_without_a_token(microsoft: MicrosoftServer, ap
     assert good.json()["nextExpectedRanges"] == ["10-"]
 
 
+def test_a_draft_is_answered_with_whom_it_was_understood_to_be_for(
+    microsoft: MicrosoftServer, application: Application
+) -> None:
+    token = microsoft.grant(CLIENT_ID, PORTAL, "Mail.Send", "Mail.ReadWrite").access_token
+    headers = (
+        b"From: Portal <portal@contoso.test>\r\nTo: =?utf-8?q?Zo=C3=AB?= <zoe@contoso.test>, bob@fabrikam.test\r\n"
+        b"Bcc: audit@contoso.test\r\n\r\n"
+    )
+
+    draft = application.graph("POST", "/v1.0/me/messages", token, data=b64encode(headers), headers=TEXT).json()
+
+    assert draft["from"] == {"emailAddress": {"name": "Portal", "address": "portal@contoso.test"}}
+    assert draft["toRecipients"] == [
+        {"emailAddress": {"name": "Zoë", "address": "zoe@contoso.test"}},
+        {"emailAddress": {"name": "bob@fabrikam.test", "address": "bob@fabrikam.test"}},
+    ]
+    assert draft["ccRecipients"] == []
+    assert [one["emailAddress"]["address"] for one in draft["bccRecipients"]] == ["audit@contoso.test"]
+
+
 def test_a_draft_without_attachments_is_sent_as_it_is_and_once(
     microsoft: MicrosoftServer, application: Application
 ) -> None:

@@ -11,6 +11,7 @@ from tests.transports.conftest import MakeTransport, always, message
 FIRST = message("first@contoso.test")
 SECOND = message("second@contoso.test")
 THIRD = message("third@contoso.test")
+LONGER = message("second@contoso.test", content=FIRST.content + b"Good night.\r\n")
 
 
 def recipients(server: SMTPServer) -> list[tuple[str, ...]]:
@@ -94,15 +95,14 @@ def test_a_connection_that_ends_behind_the_answer_costs_the_announced_message_no
 def test_a_421_to_the_announced_envelope_is_met_with_a_new_connection(
     server: SMTPServer, transport_to: MakeTransport
 ) -> None:
-    longer = message("second@contoso.test", content=FIRST.content + b"Good night.\r\n")
-    server.on("MAIL", "421 4.3.2 enough for this connection", times=1, about=f"SIZE={len(longer.content)}")
+    server.on("MAIL", "421 4.3.2 enough for this connection", times=1, about=f"SIZE={len(LONGER.content)}")
     transport = transport_to(server)
-    transport.send(FIRST, may_proceed=always, following=longer)
+    transport.send(FIRST, may_proceed=always, following=LONGER)
 
-    report = transport.send(longer, may_proceed=always)
+    report = transport.send(LONGER, may_proceed=always)
 
     assert report.recipients[0].verdict is Verdict.SENT
-    assert recipients(server) == [FIRST.rcpt_to, longer.rcpt_to]
+    assert recipients(server) == [FIRST.rcpt_to, LONGER.rcpt_to]
     assert server.connections == 2
 
 
@@ -219,3 +219,33 @@ def test_the_last_message_of_a_connection_announces_none(server: SMTPServer, tra
     assert recipients(server) == [one.rcpt_to for one in messages]
     assert server.connections == 2
     assert server.sessions[0].commands[-1] == "QUIT"
+
+
+def test_an_announced_message_that_cannot_be_said_ends_the_connection(
+    server: SMTPServer, transport_to: MakeTransport
+) -> None:
+    transport = transport_to(server)
+    smuggling = message("second@contoso.test", content=b"Subject: x\r\n\r\na\n.\nb\r\n")
+    transport.send(FIRST, may_proceed=always, following=smuggling)
+
+    with pytest.raises(PermanentError):
+        transport.send(smuggling, may_proceed=always)
+    transport.send(THIRD, may_proceed=always)
+
+    assert recipients(server) == [FIRST.rcpt_to, THIRD.rcpt_to]
+    assert server.connections == 2
+
+
+def test_a_server_that_loses_what_is_said_behind_a_dot_is_told_again_and_then_nothing_goes_ahead(
+    server: SMTPServer, transport_to: MakeTransport
+) -> None:
+    server.on("MAIL", silent=True, times=1, about=f"SIZE={len(LONGER.content)}")
+    transport = transport_to(server, timeout_seconds=0.3)
+    transport.send(FIRST, may_proceed=always, following=LONGER)
+
+    report = transport.send(LONGER, may_proceed=always, following=THIRD)
+    heard = [line.split()[0] for line in server.sessions[1].commands]
+
+    assert report.recipients[0].verdict is Verdict.SENT
+    assert recipients(server) == [FIRST.rcpt_to, LONGER.rcpt_to]
+    assert heard.count("MAIL") == 1

@@ -72,7 +72,7 @@ class Google:
         client = WebApplicationClient(registration.client_id)
         verifier = client.create_code_verifier(_VERIFIER_LENGTH)
         url = client.prepare_request_uri(
-            self.endpoints.authorization_url,
+            self.https.plain.for_libraries(self.endpoints.authorization_url),
             redirect_uri=redirect_uri,
             scope=list(scopes),
             state=state,
@@ -82,6 +82,7 @@ class Google:
             prompt="consent",
             **({"login_hint": login_hint} if login_hint else {}),
         )
+        url = self.https.plain.as_called(url)
         return AuthorizationRequest(url=url, secrets=json.dumps({"verifier": verifier, "scopes": list(scopes)}))
 
     def redeem(
@@ -98,7 +99,7 @@ class Google:
 
         def fetch(session: OAuth2Session, secret: str) -> dict[str, Any]:
             return session.fetch_token(
-                self.endpoints.token_url,
+                self.https.plain.for_libraries(self.endpoints.token_url),
                 code=code,
                 code_verifier=held["verifier"],
                 client_secret=secret,
@@ -131,7 +132,7 @@ class Google:
 
         def refresh(session: OAuth2Session, secret: str) -> dict[str, Any]:
             return session.refresh_token(
-                self.endpoints.token_url,
+                self.https.plain.for_libraries(self.endpoints.token_url),
                 refresh_token=held.renewal,
                 client_id=registration.client_id,
                 client_secret=secret,

@@ -83,7 +83,7 @@ class Microsoft:
                 login_hint=login_hint or None,
                 response_mode="form_post",
             )
-        url = _answered_by_get(flow.pop("auth_uri"))
+        url = self.https.plain.as_called(_answered_by_get(flow.pop("auth_uri")))
         return AuthorizationRequest(url=url, secrets=json.dumps({"flow": flow, "scopes": list(scopes)}))
 
     def redeem(

@@ -81,12 +81,12 @@ def _application(
     """msal offers the flow to public applications alone; a secret, where there is one, goes along when polling."""
     made = msal.PublicClientApplication(
         registration.client_id,
-        authority=authority_of(registration, endpoints),
+        authority=https.plain.for_libraries(authority_of(registration, endpoints)),
         token_cache=cache,
         http_client=JudgedClient(https.msal_client()),
         instance_discovery=False,
     )
-    refuse_other_clouds(made, endpoints)
+    refuse_other_clouds(made, endpoints, https=https)
     return made
 
 

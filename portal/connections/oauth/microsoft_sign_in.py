@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import json
 import logging
+import re
+import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
@@ -33,6 +35,8 @@ T = TypeVar("T")
 # Its debug lines hold codes and verifiers.
 logging.getLogger("msal").setLevel(logging.INFO)
 
+_LONGEST_TOKEN = 64 * 1024
+_JWT = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")  # RFC 7519 section 3
 ANY_ORGANISATION = "organizations"
 _STORED = ("RefreshToken", "Account", "AppMetadata")  # the parts of msal's cache that renew a token
 
@@ -65,20 +69,20 @@ def application(
     made = msal.ConfidentialClientApplication(
         registration.client_id,
         client_credential=_credential(registration, secret),
-        authority=authority_of(registration, endpoints),
+        authority=https.plain.for_libraries(authority_of(registration, endpoints)),
         token_cache=cache,
         http_client=JudgedClient(https.msal_client()),
         instance_discovery=False,
         azure_region=False,
     )
-    refuse_other_clouds(made, endpoints)
+    refuse_other_clouds(made, endpoints, https=https)
     return made
 
 
-def refuse_other_clouds(made: msal.ClientApplication, endpoints: Endpoints) -> None:
+def refuse_other_clouds(made: msal.ClientApplication, endpoints: Endpoints, *, https: HTTPS) -> None:
     """Raise ConnectionFault where the tenant lives in another cloud: no secret goes to a host that nobody chose."""
     for url in (made.authority.authorization_endpoint, made.authority.token_endpoint):
-        if not endpoints.signs_in_at(url):
+        if not endpoints.signs_in_at(https.plain.as_called(url)):
             raise fault("microsoft.wrong_cloud", f"the tenant signs in at {plain_words(urlsplit(url).hostname)}")
 
 
@@ -186,10 +190,13 @@ def _credential(registration: Registration, secret: str) -> Any:
 
 def _federated_token(path: Path) -> str:
     try:
-        token = path.read_text(encoding="ascii").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is no token"
-        raise fault("microsoft.federation_mismatch", f"{path} cannot be read: {reason}") from None
-    if not token:
-        raise fault("microsoft.federation_mismatch", f"{path} is empty")
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise fault("microsoft.federation_mismatch", f"{path} is no regular file")
+        with path.open("rb") as file:
+            token = file.read(_LONGEST_TOKEN + 1).decode("ascii", "replace").strip()
+    except OSError as error:
+        raise fault("microsoft.federation_mismatch", f"{path} cannot be read: {error.strerror}") from None
+    # Whatever else the path leads to must not be sent to anybody.
+    if len(token) > _LONGEST_TOKEN or not _JWT.fullmatch(token):
+        raise fault("microsoft.federation_mismatch", f"{path} holds no token")
     return token

@@ -11,9 +11,11 @@ from collections.abc import Iterable
 from contextlib import suppress
 from datetime import timedelta
 from typing import Any
+from urllib.parse import quote, quote_plus
 
 from portal.network.https import HTTPSError
 from portal.transports import ConnectionFault, Step, TransientError, TransportError
+from portal.transports.smtp_blotting import secret_forms
 
 SHORTEST_LIFE = timedelta(seconds=60)
 LONGEST_LIFE = timedelta(hours=24)
@@ -42,13 +44,13 @@ def lifetime(expires_in: object) -> timedelta:
 def plain_words(text: object, *, without: Iterable[str] = ()) -> str:
     """The first sentence of a provider's description, on one line, at most 300 characters; "" for no text.
 
-    Control characters, changes of direction and the trace lines are left out, and so is every secret in `without`.
+    Control characters, changes of direction and the trace lines are left out, and so is every secret in `without`,
+    also as it stands in addresses, forms and base64.
     """
     if not isinstance(text, str):
         return ""
-    for secret in without:
-        if len(secret) >= _SHORTEST_SECRET:
-            text = text.replace(secret, "***")
+    for spelling in sorted((form for secret in without for form in _spellings(secret)), key=len, reverse=True):
+        text = text.replace(spelling, "***")
     words = _TRACE.split(text[:_MOST_READ], maxsplit=1)[0]
     words = "".join(character if _is_harmless(character) else " " for character in words)
     return _SENTENCE_END.split(" ".join(words.split()), maxsplit=1)[0][:_LONGEST_WORDS]
@@ -84,6 +86,12 @@ def network_error(error: HTTPSError) -> TransportError:
 
 
 _NEED_A_CHANGE = {"network.proxy_sign_in_needed"}
+
+
+def _spellings(secret: str) -> set[str]:
+    if len(secret) < _SHORTEST_SECRET:
+        return set()
+    return {secret, quote(secret), quote(secret, safe=""), quote_plus(secret), *secret_forms("", secret)}
 
 
 def _is_harmless(character: str) -> bool:

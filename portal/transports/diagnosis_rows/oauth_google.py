@@ -107,6 +107,12 @@ ROWS = (
         ),
     ),
     Row(
+        code="google.consent_missing",
+        cause=N_("Nobody has agreed at Google yet that the portal may send as %(mailbox)s, or for other values."),
+        who=YOU,
+        remedy=_RECONNECT,
+    ),
+    Row(
         code="google.grant_dead",
         cause=N_("The consent of %(mailbox)s has ended: it was withdrawn, ran out, or the password was changed."),
         who=MAILBOX_OWNER,

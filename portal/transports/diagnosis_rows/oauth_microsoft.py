@@ -149,6 +149,17 @@ ROWS = (
         remedy=N_("Set the clock of the portal's machine, best by switching on time synchronisation (NTP)."),
     ),
     Row(
+        code="microsoft.consent_missing",
+        cause=N_(
+            "Nobody has agreed yet at Microsoft that the portal may send as %(mailbox)s, or it was for other values."
+        ),
+        who=YOU,
+        remedy=N_(
+            "Press Connect on this connection's page, sign in as %(mailbox)s and accept what Microsoft asks. Waiting "
+            "messages leave by themselves afterwards."
+        ),
+    ),
+    Row(
         code="microsoft.consent_needed",
         cause=N_("Nobody has agreed yet that the application %(client_id)s may send mail."),
         who=YOU,

@@ -931,7 +931,7 @@ def test_a_federated_token_is_read_anew_for_each_token(
     assert sent == ["header.first.sig", "header.second.sig"]
 
 
-@pytest.mark.parametrize("content", [None, "", "geheim-ü"])
+@pytest.mark.parametrize("content", [None, "", "geheim-ü", "PORTAL_SECRET_KEY=geheim", "a.b.c" * 20_000])
 def test_a_federated_token_that_cannot_be_read_is_told(
     server: MicrosoftServer, app: App, https: HTTPS, endpoints: Endpoints, now: datetime, tmp_path: Path, content: str
 ) -> None:

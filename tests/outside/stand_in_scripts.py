@@ -1,4 +1,4 @@
-"""What a test tells the stand-in to do at one step instead of, or besides, its usual answer."""
+"""What a test tells a stand-in to do at one step instead of, or besides, its usual answer."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum
 
-from tests.outside.google_http import JSON, Answer, Request
+from tests.outside.stand_in_http import JSON, Answer, Request
 
 
 class Missing(Enum):

@@ -1,21 +1,18 @@
-"""The stand-in's side of HTTPS: requests as they came, answers as they go out."""
+"""The side of HTTP that stand-ins share: requests as they came, answers as they go out."""
 
 from __future__ import annotations
 
 import json
 import socket
 import ssl
-import sys
-import threading
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from email.message import Message
-from functools import partial
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from socketserver import TCPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
+
+from tests.outside.listener import Listener
 
 JSON = "application/json; charset=UTF-8"
 NOT_KEPT = {"Cache-Control": "no-cache, no-store, max-age=0, must-revalidate", "Pragma": "no-cache"}
@@ -72,59 +69,31 @@ def json_answer(value: object, *, status: int = 200, headers: Mapping[str, str] 
 Respond = Callable[[Request], Answer | None]
 
 
-class Listener(ThreadingHTTPServer):
-    """Accepts connections until it is stopped, and keeps what went wrong in the server itself in `mistakes`."""
+class HTTPListener(Listener):
+    """Answers each request with what `respond` makes of it, and keeps what went wrong in the server in `mistakes`.
 
-    daemon_threads = True
-    request_queue_size = 128
+    Without a `context` it speaks plain HTTP.
+    """
 
-    def __init__(self, address: tuple[str, int], context: ssl.SSLContext, respond: Respond) -> None:
-        self.mistakes: list[BaseException] = []
-        self._context = context
-        self._open: dict[threading.Thread, socket.socket] = {}
-        super().__init__(address, partial(_Conversation, respond=respond))
-        self._loop = threading.Thread(target=self.serve_forever, args=(0.02,), daemon=True)
+    def __init__(
+        self, respond: Respond, *, host: str = "127.0.0.1", port: int = 0, context: ssl.SSLContext | None
+    ) -> None:
+        super().__init__(host=host, port=port, context=context)
+        self.mistakes: list[Exception] = []
+        self._respond = respond
 
-    def start(self) -> None:
-        self._loop.start()
-
-    def stop(self) -> None:
-        """No further connection; those that are open are cut."""
-        self.shutdown()
-        self._loop.join()
-        open_now = list(self._open.items())
-        for _, connected in open_now:
-            with suppress(OSError):
-                # Not the TLS socket's own: it would pull the session away from under the thread that reads.
-                socket.socket.shutdown(connected, socket.SHUT_RDWR)
-        for thread, _ in open_now:
-            thread.join(5)
-        self.server_close()
-
-    def server_bind(self) -> None:
-        # Not HTTPServer's own: it looks the address up in the DNS.
-        TCPServer.server_bind(self)
-        self.server_name, self.server_port = str(self.server_address[0]), int(self.server_address[1])
-
-    def get_request(self) -> tuple[socket.socket, Any]:
-        connected, address = super().get_request()
-        # The handshake is the conversation's: a client that is slow at it holds up nobody else.
-        return self._context.wrap_socket(connected, server_side=True, do_handshake_on_connect=False), address
-
-    def process_request(self, request: Any, client_address: Any) -> None:
-        thread = threading.Thread(target=self.process_request_thread, args=(request, client_address), daemon=True)
-        self._open[thread] = request
-        thread.start()
-
-    def process_request_thread(self, request: Any, client_address: Any) -> None:
-        super().process_request_thread(request, client_address)
-        self._open.pop(threading.current_thread(), None)
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        error = sys.exception()
-        # Clients that go, or that do not trust the certificate, are no mistake of the server.
-        if error is not None and not isinstance(error, OSError):
+    def _converse(self, connected: socket.socket, number: int) -> None:
+        try:
+            _Conversation(connected, self.address, self, respond=self._respond)
+        except OSError:
+            return  # the client has gone
+        except Exception as error:  # noqa: BLE001 - the test is told of it at the end
             self.mistakes.append(error)
+
+    def raise_mistakes(self, whose: str) -> None:
+        """Raise AssertionError if there was one; `whose` names the stand-in."""
+        if self.mistakes:
+            raise AssertionError(f"{whose} made a mistake") from self.mistakes[0]
 
 
 class _Conversation(BaseHTTPRequestHandler):
@@ -134,18 +103,13 @@ class _Conversation(BaseHTTPRequestHandler):
     server_version = "StandIn"
     sys_version = ""
     wbufsize = -1
-    disable_nagle_algorithm = True
 
     def __init__(self, *arguments: Any, respond: Respond) -> None:
         self._respond = respond
         super().__init__(*arguments)
 
-    def setup(self) -> None:
-        self.request.do_handshake()
-        super().setup()
-
     def log_message(self, *arguments: Any) -> None:
-        """Nothing on standard error: `GoogleServer.requests` tells more."""
+        """Nothing on standard error: the stand-in's `requests` tell more."""
 
     def _converse(self) -> None:
         content = self._content()
