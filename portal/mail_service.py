@@ -45,8 +45,9 @@ def prepare(
     language: str = "en",
     expires_at: datetime | None = None,
     replaces: str | None = None,
+    connection_id: UUID | None = None,
 ) -> PreparedMessage:
-    """A message of one of the portal's own kinds, by the default route.
+    """A message of one of the portal's own kinds, by the default route or by the named connection alone.
 
     `values` fills the kind's placeholders; the portal's name is added. Raises NotAccepted where a secret kind
     cannot leave now: it would reach nobody before its link dies.
@@ -60,9 +61,9 @@ def prepare(
         wording=what,
         to=to,
         values=values,
-        route="default",
+        route="default" if connection_id is None else f"connection:{connection_id}",
         settings=settings,
-        reply_to=_reply_to(session, None),
+        reply_to=_reply_to(session, connection_id),
         now=now,
         message_id_domain=message_id_domain,
         language=language,

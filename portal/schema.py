@@ -1,7 +1,8 @@
 """The database's schema: which ones this version works with, and `upgrade`, which brings it up to date.
 
 Every part (web, worker, commands) calls `require_known` before it touches a table and refuses outside the
-range, so that an old worker never writes into a newer schema and a new one never into an older.
+range, so that an old worker never writes into a newer schema and a new one never into an older. What keeps
+running asks a `Watch`: the database may be upgraded, or brought back from a backup, under its feet.
 """
 
 from __future__ import annotations
@@ -9,22 +10,25 @@ from __future__ import annotations
 import fcntl
 import os
 import sqlite3
-from collections.abc import Iterator
+import threading
+import time
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
 from alembic import command
-from alembic.migration import MigrationContext
 from flask import Flask
 from sqlalchemy import inspect, text
 from sqlalchemy.engine import Engine
+from sqlalchemy.exc import SQLAlchemyError
 
 from portal.database import create_private_file, sqlite_path
 from portal.extensions import db
 from portal.paths import MIGRATIONS
 
-OLDEST = "0001"  # revisions are numbered, so that a range of them can be stated
-NEWEST = "0001"
+OLDEST = "0002"  # revisions are numbered, so that a range of them can be stated
+NEWEST = "0002"
+WATCH_EVERY_SECONDS = 5.0
 _LOCK_NUMBER = 0x6D61696C  # any number that every portal uses for the same advisory lock
 
 
@@ -35,7 +39,10 @@ class SchemaMismatch(Exception):
 def current(engine: Engine) -> str | None:
     """The revision that the database is at, None for an empty one."""
     with engine.connect() as connection:
-        return MigrationContext.configure(connection).get_current_revision()
+        if not inspect(connection).has_table("alembic_version"):
+            return None
+        revision: str | None = connection.scalar(text("select version_num from alembic_version"))
+        return revision
 
 
 def require_known(engine: Engine) -> str:
@@ -51,6 +58,51 @@ def require_known(engine: Engine) -> str:
             "install the newer version of the portal, or restore a backup"
         )
     return revision
+
+
+class Watch:
+    """Whether the database still is at a schema that this version knows; asked by all threads of a process.
+
+    The database is read every `every_seconds` at most, by whoever asks then; meanwhile the last answer stands, and
+    so it does while the database cannot be read: whoever needs the database meets that himself.
+    `on_change` is called with each new answer.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        *,
+        every_seconds: float = WATCH_EVERY_SECONDS,
+        on_change: Callable[[str], None] = lambda _mismatch: None,
+    ) -> None:
+        self._engine = engine
+        self._every_seconds = every_seconds
+        self._on_change = on_change
+        self._lock = threading.Lock()
+        self._next_look = 0.0  # monotonic
+        self._mismatch = ""
+
+    def mismatch(self) -> str:
+        """Why nothing may be read or written, and what to do; "" while the schema is known."""
+        with self._lock:
+            now = time.monotonic()
+            if now < self._next_look:
+                return self._mismatch
+            self._next_look = now + self._every_seconds
+        found = self._look()
+        if found != self._mismatch:
+            self._mismatch = found
+            self._on_change(found)
+        return found
+
+    def _look(self) -> str:
+        try:
+            require_known(self._engine)
+        except SchemaMismatch as mismatch:
+            return str(mismatch)
+        except SQLAlchemyError:
+            return self._mismatch
+        return ""
 
 
 def upgrade(app: Flask) -> tuple[str | None, str]:
@@ -70,11 +122,6 @@ def upgrade(app: Flask) -> tuple[str | None, str]:
                 # Not flask_migrate.upgrade, which logs what went wrong and ends the process.
                 command.upgrade(app.extensions["migrate"].migrate.get_config(MIGRATIONS), NEWEST)
         return before, require_known(engine)
-
-
-def table_names(engine: Engine) -> set[str]:
-    """The tables that exist, for `portal doctor`."""
-    return set(inspect(engine).get_table_names())
 
 
 @contextmanager

@@ -64,20 +64,25 @@ def compose(
     return header_block([*fields, *part.fields]) + b"\r\n" + part.body
 
 
-def complete(content: bytes, *, from_mailbox: Mailbox) -> bytes:
+def complete(content: bytes, *, from_mailbox: Mailbox, original_from: Mailbox | None = None) -> bytes:
     """The message with its From line in front.
 
-    Raises HeaderInjection where the content already names a sender or has no proper header.
+    `original_from` is who wrote it where the way out must use another sender: it becomes the Reply-To, unless
+    the message has one. Raises HeaderInjection where the content already names a sender or has no proper header.
     """
     if has_header(content, "From"):
         raise HeaderInjection("the message already has a From line")
-    return _sender_block(from_mailbox) + content
+    replies_to = original_from if original_from and not has_header(content, "Reply-To") else None
+    return _sender_block(from_mailbox, replies_to) + content
 
 
 @lru_cache(maxsize=256)
-def _sender_block(from_mailbox: Mailbox) -> bytes:
-    """The same few senders write all mail; their line is encoded and read back once."""
-    return header_block([("From", mailboxes("From", [from_mailbox]))])
+def _sender_block(from_mailbox: Mailbox, replies_to: Mailbox | None) -> bytes:
+    """The same few senders write all mail; their lines are encoded and read back once."""
+    fields = [("From", mailboxes("From", [from_mailbox]))]
+    if replies_to:
+        fields.append(("Reply-To", mailboxes("Reply-To", [replies_to])))
+    return header_block(fields)
 
 
 def new_message_id(domain: str) -> str:

@@ -102,7 +102,7 @@ class Attempts:
             return None
         try:
             message = outgoing(following, following.content, way_out)
-        except (HeaderInjection, TransportError):
+        except Exception:  # noqa: BLE001 - it is told in its own turn, and not held against this message
             return None
         self._announced = following, way_out, message
         return message

@@ -1,4 +1,4 @@
-"""What a person may do to a message: try again now, release, cancel, and say what became of an uncertain one.
+"""What a person may do to a message: try again now, release, cancel.
 
 Each takes part in the caller's transaction and raises NotPossible, having changed nothing, when no recipient of the
 message is in a state that allows it.
@@ -70,16 +70,6 @@ def cancel(session: Session, message_id: UUID, *, now: datetime) -> None:
     )
     if not cancelled:
         raise NotPossible(_why_not(states))
-    bodies.erase_secrets(session.connection(), [message_id])
-
-
-def resolve(session: Session, message_id: UUID, *, as_state: State, now: datetime) -> None:
-    """A person found out what became of an uncertain message: `sent` or `failed`. Raises ValueError for others."""
-    if as_state not in {State.SENT, State.FAILED}:
-        raise ValueError(f"an uncertain message cannot be resolved as {as_state}")
-    states = _states(session, message_id)
-    if not _change(session, message_id, (State.UNCERTAIN,), state=as_state, ended_at=now, **_UNLEASED):
-        raise NotPossible(N_("It is known what became of this message: it is %(status)s.", status=status_of(states)))
     bodies.erase_secrets(session.connection(), [message_id])
 
 

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Select, select
 from sqlalchemy.engine import Connection
 
-from portal.mail.addresses import Mailbox
+from portal.mail.addresses import Mailbox, same_address_key
 from portal.mail.message import complete
 from portal.outbox import bodies
 from portal.outbox.claim import Claimed
@@ -112,27 +112,47 @@ def _loaded(one: Claimed, row: tuple[Any, ...], content: bytes | Unreadable | No
     )
 
 
-def envelope_sender(sender: str | None, way_out: WayOut) -> str:
-    """The envelope sender that a delivery has on this way out; "" when neither names one."""
-    if sender is not None:
-        return sender
+def envelope_sender(claimed: Claimed, way_out: WayOut) -> str:
+    """The envelope sender that a delivery has on this way out; "" when neither names one, and for bounces."""
     own = way_out.from_mailbox.address if way_out.from_mailbox else ""
-    return way_out.envelope_from or own
+    usual = way_out.envelope_from or own
+    if claimed.sender is None:
+        return usual
+    if claimed.sender and _stands_in(claimed, way_out) and not _is_any_of(claimed.sender, own, usual):
+        return usual
+    return claimed.sender
 
 
 def outgoing(loaded: Loaded, content: bytes, way_out: WayOut) -> OutgoingMessage:
-    """The message as it leaves by this way out. Raises ConnectionFault when nothing says whom it is from."""
-    author = way_out.from_mailbox
+    """The message as it leaves by this way out. Raises ConnectionFault when nothing says whom it is from.
+
+    A fallback may send as nobody but itself, as far as is known: what names another sender leaves as the fallback's
+    own, and answers go to whom it named.
+    """
+    own = author = way_out.from_mailbox
     if loaded.from_address is not None:
         author = _mailbox(loaded.from_address, loaded.from_name or "")
+    replaced = None
+    if author and own and _stands_in(loaded.claimed, way_out) and not _is_any_of(author.address, own.address):
+        author, replaced = own, author
     if author is None:
         raise ConnectionFault(Step.SETTINGS, code="settings.incomplete", seen="no From address is set")
     return OutgoingMessage(
-        mail_from=envelope_sender(loaded.claimed.sender, way_out),
+        mail_from=envelope_sender(loaded.claimed, way_out),
         rcpt_to=loaded.rcpt_to,
-        content=complete(content, from_mailbox=author),
+        content=complete(content, from_mailbox=author, original_from=replaced),
         needs_smtputf8=loaded.needs_smtputf8,
     )
+
+
+def _stands_in(claimed: Claimed, way_out: WayOut) -> bool:
+    """Whether the way out takes the place of another one, rather than being the one that was asked for."""
+    return way_out.is_fallback and claimed.route != f"connection:{way_out.connection_id}"
+
+
+def _is_any_of(address: str, *others: str) -> bool:
+    key = same_address_key(address)
+    return bool(key) and key in map(same_address_key, others)
 
 
 @lru_cache(maxsize=256)

@@ -55,6 +55,25 @@ class Dispatcher:
             if not is_needed:
                 del self.pools[connection_id]
 
+    def wind_down(self) -> None:
+        """Give back what waits, and each way out's connections once its senders have nothing in hand.
+
+        Nothing is taken from the pools until `go_on`. To be called every few seconds, for the pools at work.
+        """
+        for connection_id, pool in list(self.pools.items()):
+            pool.suspend(self)
+            self.withdraw(pool)
+            is_busy = pool.is_busy
+            if is_busy or pool.slots:
+                self._share(pool, wanted=self._settings.senders if is_busy else 0)
+            if not is_busy and not pool.senders:
+                del self.pools[connection_id]
+
+    def go_on(self) -> None:
+        """After `wind_down`: the pools may be filled again."""
+        for pool in self.pools.values():
+            pool.go_on(self)
+
     def withdraw(self, pool: Pool, *, route: str | None = None, keep_tests: bool = False) -> None:
         """Give back what waits in the pool."""
         withdrawn = pool.withdraw(route=route, keep_tests=keep_tests)
@@ -184,17 +203,19 @@ class Dispatcher:
         good: list[Claimed] = []
         refused: dict[str, list[Claimed]] = {}
         for one in claimed:
-            sender = envelope_sender(one.sender, way_out)
+            sender = envelope_sender(one, way_out)
             is_good = sender not in state.refused or one.priority == Priority.ONCE
             (good if is_good else refused.setdefault(sender, [])).append(one)
         put_off: list[int] = []
         with self._ledger.write() as connection:
             for sender, ones in refused.items():
-                probe_at = state.refused[sender].next_probe_at
                 if pausing.take_probe(connection, way_out.connection_id, sender=sender, now=now):
                     good.append(ones.pop(0))
+                until = pausing.refused_until(connection, way_out.connection_id, sender)
+                if until is None:  # it was let through meanwhile
+                    good += ones
+                    continue
                 ids = [one.id for one in ones]
-                until = max(probe_at, now + pausing.FIRST_PAUSE)
                 slices.put_off(connection, ids, owner=self._ledger.owner, until=until)
                 put_off += ids
         self._ledger.leases.drop(put_off)

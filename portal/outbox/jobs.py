@@ -1,5 +1,8 @@
 """Periodic work, done once across all machines: a lease in the table `job` decides which worker runs it.
 
+The lease is short, so that the jobs of a worker that was killed soon go on elsewhere, and is renewed while the job
+runs, however long that is.
+
 A failed run is written down and tried again when it is next due; it stops neither the worker nor other jobs.
 """
 
@@ -7,7 +10,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -17,12 +21,14 @@ from sqlalchemy import or_, select, true, update
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.engine import Connection
+from sqlalchemy.exc import SQLAlchemyError
 
 from portal.outbox.leases import moment
 from portal.outbox.ledger import PASSING, Ledger
 from portal.outbox.models import JobState
 
-JOB_LEASE = timedelta(seconds=60)  # a run takes less
+JOB_LEASE = timedelta(seconds=15)
+_RENEWALS = 3  # in the time of one lease
 _LOOK_EVERY_SECONDS = 1.0
 _RETRY_AFTER_SECONDS = 5.0
 _ERROR_LIMIT = 500  # characters
@@ -34,22 +40,34 @@ class Job:
     """Work to be done every so often.
 
     `is_waiting` makes it run as soon as something was committed that it answers yes to: it only reads, in a short
-    transaction of its own, and is asked at every commit. Two runs never overlap, on whatever machines.
+    transaction of its own, and is asked at every commit. `asks_others`: it calls servers elsewhere, which may be
+    slow; such jobs have a runner of their own, so that the rest need not wait. Two runs overlap, on whatever machines,
+    only where a worker could not reach the database for longer than a lease while it ran the job.
     """
 
     name: str
     every: timedelta
     run: Callable[[datetime], object]
     is_waiting: Callable[[], bool] | None = None
+    asks_others: bool = False
 
 
 class JobRunner(threading.Thread):
     """Runs the jobs of one worker, one after the other."""
 
-    def __init__(self, jobs: Sequence[Job], ledger: Ledger) -> None:
+    def __init__(
+        self,
+        jobs: Sequence[Job],
+        ledger: Ledger,
+        *,
+        may_run: Callable[[], bool] = lambda: True,
+        lease: timedelta = JOB_LEASE,
+    ) -> None:
         super().__init__(name="outbox-jobs", daemon=True)
         self._jobs = jobs
         self._ledger = ledger
+        self._may_run = may_run
+        self._lease = lease
         self._due: dict[str, float] = {job.name: 0.0 for job in jobs}  # monotonic
         self._woken = threading.Event()
         self._is_closed = False
@@ -73,7 +91,7 @@ class JobRunner(threading.Thread):
     def run_due(self, *, was_woken: bool) -> None:
         """Run what is due now; never raises."""
         for job in self._jobs:
-            if self._is_closed:
+            if self._is_closed or not self._may_run():
                 return
             try:
                 self._run_if_due(job, was_woken=was_woken)
@@ -91,7 +109,7 @@ class JobRunner(threading.Thread):
         now = self._ledger.settings.clock()
         with self._ledger.write() as connection:
             _ensure(connection, job, now)
-            is_ours = _take(connection, job, owner=self._ledger.owner, now=now, is_wanted=is_wanted)
+            is_ours = _take(connection, job, owner=self._ledger.owner, now=now, lease=self._lease, is_wanted=is_wanted)
             due_at = connection.scalar(select(JobState.due_at).where(JobState.name == job.name))
         if is_ours:
             error = self._attempt(job, now)
@@ -103,11 +121,33 @@ class JobRunner(threading.Thread):
 
     def _attempt(self, job: Job, now: datetime) -> str:
         try:
-            job.run(now)
+            with self._kept(job):
+                job.run(now)
         except Exception as error:  # noqa: BLE001 - whatever a job raises is written down
             _log.exception("a job failed", job=job.name)
             return f"{type(error).__name__}: {error}"[:_ERROR_LIMIT]
         return ""
+
+    @contextmanager
+    def _kept(self, job: Job) -> Iterator[None]:
+        """Keep the job's lease from a thread of its own, since the run keeps this one."""
+        is_over = threading.Event()
+        keeper = threading.Thread(target=self._keep, args=(job, is_over), name="outbox-job-lease", daemon=True)
+        keeper.start()
+        try:
+            yield
+        finally:
+            is_over.set()
+            keeper.join()
+
+    def _keep(self, job: Job, is_over: threading.Event) -> None:
+        while not is_over.wait(self._lease.total_seconds() / _RENEWALS):
+            now = self._ledger.settings.clock()
+            try:
+                with self._ledger.write() as connection:
+                    _renew(connection, job, owner=self._ledger.owner, now=now, lease=self._lease)
+            except SQLAlchemyError as error:
+                _log.error("a job's lease could not be renewed; trying again", job=job.name, error=type(error).__name__)
 
 
 def _ensure(connection: Connection, job: Job, now: datetime) -> None:
@@ -118,7 +158,7 @@ def _ensure(connection: Connection, job: Job, now: datetime) -> None:
         connection.execute(sqlite_insert(JobState).values(values).on_conflict_do_nothing())
 
 
-def _take(connection: Connection, job: Job, *, owner: str, now: datetime, is_wanted: bool) -> bool:
+def _take(connection: Connection, job: Job, *, owner: str, now: datetime, lease: timedelta, is_wanted: bool) -> bool:
     at = moment(connection, now)
     is_due = true() if is_wanted else JobState.due_at <= now
     is_far = JobState.due_at > now + 2 * job.every  # the clock was set back since
@@ -129,12 +169,20 @@ def _take(connection: Connection, job: Job, *, owner: str, now: datetime, is_wan
             or_(
                 JobState.lease_until.is_(None),
                 JobState.lease_until <= at,
-                JobState.lease_until > moment(connection, now, 2 * JOB_LEASE),
+                JobState.lease_until > moment(connection, now, 2 * lease),
             )
         )
-        .values(lease_owner=owner, lease_until=moment(connection, now, JOB_LEASE))
+        .values(lease_owner=owner, lease_until=moment(connection, now, lease))
     )
     return taken.rowcount == 1
+
+
+def _renew(connection: Connection, job: Job, *, owner: str, now: datetime, lease: timedelta) -> None:
+    connection.execute(
+        update(JobState)
+        .where(JobState.name == job.name, JobState.lease_owner == owner)
+        .values(lease_until=moment(connection, now, lease))
+    )
 
 
 def _finish(connection: Connection, job: Job, *, owner: str, now: datetime, due_at: datetime, error: str) -> None:

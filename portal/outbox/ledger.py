@@ -72,14 +72,20 @@ class Ledger:
         outcomes: Sequence[Outcome],
         batch: Sequence[Claimed],
         *,
+        sent_by: WayOut,
         is_probe: bool,
         is_doubted: bool,
     ) -> Turn:
-        """Record the outcomes and begin the next slice. `is_doubted`: a success is worth writing down."""
+        """Record the outcomes and begin the next slice. `is_doubted`: a success is worth writing down.
+
+        `sent_by` is the way out as it was when the outcomes were met: what was wrong with former settings is not
+        held against those that somebody has saved since.
+        """
         since, now = ticks(), self.settings.clock()
         with self.write() as connection:
             ended = self._record(connection, outcomes, now)
-            news = self._note(connection, way_out, outcomes, is_probe=is_probe, is_doubted=is_doubted, now=now)
+            told = outcomes if sent_by.version == way_out.version else ()
+            news = self._note(connection, sent_by, told, is_probe=is_probe, is_doubted=is_doubted, now=now)
             grant = self._paced(connection, way_out, outcomes, len(batch), now)
             granted = batch[: grant.messages]
             ids = [claimed.id for claimed in granted]
@@ -145,7 +151,7 @@ class Ledger:
         """What the outcomes say of the way out, in the order in which they came."""
         news = []
         for outcome in outcomes:
-            sender = envelope_sender(outcome.loaded.claimed.sender, way_out)
+            sender = envelope_sender(outcome.loaded.claimed, way_out)
             if is_doubted and shows_that_it_works(outcome):
                 refused = isinstance(outcome.error, SenderRefused)
                 note_success(

@@ -4,6 +4,9 @@ A fault (password, certificate, permission) pauses at once and is probed every 5
 every 30, since providers lock accounts that knock more often. Three connection failures in a row pause for
 30 s, doubling to 10 minutes. A quota rests the way out as long as it asks for. A refused sender pauses only
 that sender there. A probe is one ordinary message.
+
+What is put off for a refused sender is due at the very moment of that pause's next probe, which tells it from
+whatever else waits: for another connection, or because a recipient's server asked for time.
 """
 
 from __future__ import annotations
@@ -12,13 +15,14 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import and_, delete, or_, select, update
+from sqlalchemy import ColumnElement, and_, delete, or_, select, update
 from sqlalchemy.engine import Connection
 from sqlalchemy.orm import Session
 
 from portal.outbox import wakeup
-from portal.outbox.models import IS_WAITING, Delivery, Message, WayOutRecord
+from portal.outbox.models import IS_WAITING, Attempt, Delivery, Message, WayOutRecord
 from portal.outbox.pauses import Cause, Pause
+from portal.outbox.states import State
 from portal.outbox.way_out_rows import locked_row
 from portal.transports import (
     ConnectionFault,
@@ -37,7 +41,7 @@ LONGEST_PAUSE = timedelta(minutes=10)
 LONGEST_REST = timedelta(hours=1)
 _PROBE_LASTS = timedelta(minutes=2)  # a prober that died leaves the probe to others after that
 _SAID_LIMIT = 1000  # characters
-CONNECTING = frozenset({Step.RESOLVE, Step.CONNECT, Step.TLS, Step.GREETING, Step.CAPABILITIES})
+CONNECTING = frozenset({Step.TOKEN, Step.RESOLVE, Step.CONNECT, Step.TLS, Step.GREETING, Step.CAPABILITIES})
 
 
 def note_error(
@@ -57,7 +61,7 @@ def note_error(
     before = locked_row(connection, connection_id, whose)
     is_paused = before.status == "paused"
     is_worse = cause is Cause.FAULT and before.cause != Cause.FAULT
-    if is_paused and not is_probe and not is_worse:
+    if is_paused and not (is_probe or is_worse or cause is Cause.SENDER):
         return None  # it was on its way when the way out was paused
     if cause is Cause.UNREACHABLE:
         failures = _count_failure(connection, connection_id, before.failures)
@@ -67,6 +71,8 @@ def note_error(
     since = before.since if is_paused else now
     pause = _pause(cause, error, sender=whose, since=since, next_probe_at=now + pause_for)
     _store(connection, connection_id, pause)
+    if cause is Cause.SENDER:
+        _wait_for_probe(connection, connection_id, pause, error, former_probe_at=before.next_probe_at)
     is_news = (not is_paused or is_worse) and cause is not Cause.QUOTA  # a limit that is respected is no news
     return pause if is_news else None
 
@@ -104,13 +110,7 @@ def note_success(connection: Connection, connection_id: UUID, *, sender: str, re
         .where(or_(is_failing, WayOutRecord.status == "paused") if resumes else is_failing)
         .values(**_READY_VALUES)
     )
-    lifted = connection.execute(
-        delete(WayOutRecord).where(
-            WayOutRecord.connection_id == connection_id, WayOutRecord.sender == sender, WayOutRecord.sender != ""
-        )
-    )
-    if lifted.rowcount:
-        _make_due(connection, {sender})
+    _lift(connection, connection_id, WayOutRecord.sender == sender)
 
 
 def take_probe(connection: Connection, connection_id: UUID, *, sender: str = "", now: datetime) -> bool:
@@ -124,18 +124,19 @@ def take_probe(connection: Connection, connection_id: UUID, *, sender: str = "",
     return taken.rowcount == 1
 
 
+def refused_until(connection: Connection, connection_id: UUID, sender: str) -> datetime | None:
+    """When this sender is tried there next, None once it is let through: what it sends is put off to that moment."""
+    return connection.scalar(
+        select(WayOutRecord.next_probe_at).where(
+            WayOutRecord.connection_id == connection_id, WayOutRecord.sender == sender, WayOutRecord.status == "paused"
+        )
+    )
+
+
 def resume(session: Session, connection_id: UUID) -> None:
     """The connection was changed, or checked and found to work: try again at once."""
     connection = session.connection()
-    refused = set(
-        connection.scalars(
-            delete(WayOutRecord)
-            .where(WayOutRecord.connection_id == connection_id, WayOutRecord.sender != "")
-            .returning(WayOutRecord.sender)
-        )
-    )
-    if refused:
-        _make_due(connection, refused)
+    _lift(connection, connection_id)
     connection.execute(update(WayOutRecord).where(WayOutRecord.connection_id == connection_id).values(**_READY_VALUES))
     wakeup.notify(connection)
 
@@ -152,14 +153,65 @@ _READY_VALUES: dict[str, Any] = {
 }
 
 
-def _make_due(connection: Connection, senders: set[str]) -> None:
-    """Messages of refused senders were put off to the next probe; a sender may also be the way out's own."""
-    queued_at = select(Message.created_at).where(Message.id == Delivery.message_id).scalar_subquery()
-    connection.execute(
-        update(Delivery)
-        .where(IS_WAITING, or_(Delivery.sender.in_(senders), Delivery.sender.is_(None)))
-        .values(due_at=queued_at)
+def _lift(connection: Connection, connection_id: UUID, *conditions: ColumnElement[bool]) -> None:
+    """End the pauses of refused senders there, and let go at once what waited for their probes."""
+    lifted = connection.execute(
+        delete(WayOutRecord)
+        .where(WayOutRecord.connection_id == connection_id, WayOutRecord.sender != "", *conditions)
+        .returning(WayOutRecord.sender, WayOutRecord.next_probe_at)
     )
+    queued_at = select(Message.created_at).where(Message.id == Delivery.message_id).scalar_subquery()
+    for sender, probe_at in lifted.all():
+        connection.execute(
+            update(Delivery)
+            .where(IS_WAITING, _may_come_from(sender), Delivery.due_at == probe_at)
+            .values(due_at=queued_at)
+        )
+
+
+def _wait_for_probe(
+    connection: Connection,
+    connection_id: UUID,
+    pause: Pause,
+    error: TransportError,
+    *,
+    former_probe_at: datetime | None,
+) -> None:
+    """What was refused just now waits for the sender's next probe, and so does what waited for a probe that failed."""
+    probes = select(WayOutRecord.next_probe_at).where(
+        WayOutRecord.connection_id == connection_id, WayOutRecord.sender != "", WayOutRecord.status == "paused"
+    )
+    waits = [and_(_was_refused(connection_id, error), Delivery.due_at.not_in(probes))]
+    if former_probe_at is not None:
+        waits.append(Delivery.due_at == former_probe_at)
+    connection.execute(
+        update(Delivery).where(IS_WAITING, _may_come_from(pause.sender), or_(*waits)).values(due_at=pause.next_probe_at)
+    )
+
+
+def _may_come_from(sender: str) -> ColumnElement[bool]:
+    """A delivery without a sender has the way out's own, which may be any."""
+    return or_(Delivery.sender == sender, Delivery.sender.is_(None))
+
+
+def _was_refused(connection_id: UUID, error: TransportError) -> ColumnElement[bool]:
+    """Whether the delivery's last attempt was made there and met this error."""
+    last = (
+        select(Attempt.id)
+        .where(Attempt.delivery_id == Delivery.id)
+        .order_by(Attempt.id.desc())
+        .limit(1)
+        .correlate(Delivery)
+        .scalar_subquery()
+    )
+    met = (
+        Attempt.connection_id == connection_id,
+        Attempt.verdict == State.DEFERRED,
+        Attempt.step == error.step,
+        Attempt.code == error.code,
+        Attempt.reply_code == (error.reply.code if error.reply else 0),
+    )
+    return select(Attempt.id).where(Attempt.id == last, *met).exists()
 
 
 def _count_failure(connection: Connection, connection_id: UUID, before: int) -> int:

@@ -83,6 +83,7 @@ class WayOut:
     envelope_from: str | None
     max_connections: int  # at the same time, of all workers together; 1 or more
     messages_per_minute: int | None  # None: no limit
+    is_fallback: bool = False  # it stands in for others, and sends as itself alone
 
 
 @dataclass(frozen=True)

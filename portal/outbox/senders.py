@@ -43,6 +43,7 @@ class Sender:
         self._in_hand: Batch | None = None
         self._is_probe = False
         self._outcomes: list[Outcome] = []
+        self._sent_by = pool.way_out  # with the settings that the outcomes were met with
 
     def step(self, *, wait_seconds: float) -> bool:
         """Write down the slice before and send the next; False when there was nothing to do in that time.
@@ -59,6 +60,7 @@ class Sender:
                 way_out,
                 self._outcomes,
                 batch.claimed,
+                sent_by=self._sent_by,
                 is_probe=self._is_probe,
                 is_doubted=self._pool.is_doubted,
             )
@@ -69,7 +71,7 @@ class Sender:
         self._in_hand, self._is_probe = batch if batch.claimed else None, batch.is_probe
         if turn.waiting:
             self._pool.put_back(turn.waiting, wait_seconds=turn.wait_seconds)
-        self._outcomes = self._send(turn.loaded, way_out)
+        self._outcomes, self._sent_by = self._send(turn.loaded, way_out), way_out
         return True
 
     def close(self) -> None:
@@ -123,7 +125,7 @@ class Sender:
         begun = time.monotonic()
         is_over = False
         for one, following in zip_longest(loaded, loaded[1:]):
-            sender = envelope_sender(one.claimed.sender, way_out)
+            sender = envelope_sender(one.claimed, way_out)
             if is_over or sender in refused or self._is_time_to_stop(begun, way_out):
                 outcomes.append(given_back(one, way_out, self._ledger.settings.clock()))
                 continue

@@ -15,12 +15,13 @@ from uuid import UUID
 
 import structlog
 from sqlalchemy.engine import Connection, Engine
+from sqlalchemy.exc import SQLAlchemyError
 
 from portal.outbox import claim, heartbeat, recovery, wakeup
 from portal.outbox.dispatcher import Dispatcher
 from portal.outbox.jobs import Job, JobRunner
 from portal.outbox.leases import ticks
-from portal.outbox.ledger import PASSING, Ledger
+from portal.outbox.ledger import Ledger
 from portal.outbox.pauses import Pause
 from portal.outbox.pool import Pool
 from portal.outbox.prepared import WayOut, WaysOut
@@ -48,12 +49,18 @@ def run(
     on_end_state: Callable[[UUID, State, datetime], None] | None = None,
     jobs: Sequence[Job] = (),
     settings: WorkerSettings | None = None,
+    obstacle: Callable[[], str] = lambda: "",
 ) -> None:
-    """Send until `stop` is set; then finish what is in hand, give back the rest, and return within 30 s."""
+    """Send until `stop` is set; then finish what is in hand, give back the rest, and return within 30 s.
+
+    `obstacle` is asked at every look, by several threads: while it answers with a sentence, nothing is claimed and
+    no job begins. A database that cannot be read or written is tried again; any other error is raised, after
+    what is in hand was finished and the rest given back.
+    """
     surroundings = Surroundings(
         box=box, ways_out=ways_out, open_transport=open_transport, on_paused=on_paused, on_end_state=on_end_state
     )
-    Worker(engine, surroundings, settings or WorkerSettings(), jobs=jobs, stop=stop).run()
+    Worker(engine, surroundings, settings or WorkerSettings(), jobs=jobs, stop=stop, obstacle=obstacle).run()
 
 
 def once(
@@ -86,6 +93,7 @@ class Worker:
         *,
         jobs: Sequence[Job],
         stop: threading.Event,
+        obstacle: Callable[[], str] = lambda: "",
     ) -> None:
         self._settings = settings
         self._stop = stop
@@ -93,7 +101,9 @@ class Worker:
         self._ledger = Ledger(engine, surroundings, settings)
         self._dispatcher = Dispatcher(self._ledger, on_low=self._wake.set)
         self._watcher = wakeup.watcher_for(engine)
-        self._jobs = JobRunner((*own_jobs(engine), *jobs), self._ledger)
+        self._obstacle = obstacle
+        self._stands_still_for = ""
+        self._job_runners = self._runners_of((*own_jobs(engine), *jobs))
         self._next_sweep = self._next_renewal = 0.0
         self._give_back_at = float("inf")
         self._asks_anew = True
@@ -101,12 +111,16 @@ class Worker:
     def run(self) -> None:
         """As `run` of this module."""
         self._watcher.start(self._on_commit)
-        self._jobs.start()
+        for runner in self._job_runners:
+            runner.start()
         _log.info("worker started", owner=self._ledger.owner)
         try:
             while not self._stop.is_set():
                 self._look()
                 self._wait()
+        except Exception:
+            _log.exception("the worker ends: it met an error that trying again does not mend")
+            raise
         finally:
             self._shut_down()
 
@@ -131,28 +145,64 @@ class Worker:
                 was_busy = True
         return was_busy
 
+    def _runners_of(self, jobs: Sequence[Job]) -> tuple[JobRunner, ...]:
+        quick = [job for job in jobs if not job.asks_others]
+        slow = [job for job in jobs if job.asks_others]
+        return tuple(
+            JobRunner(some, self._ledger, may_run=lambda: not self._obstacle()) for some in (quick, slow) if some
+        )
+
     def _on_commit(self) -> None:
         self._asks_anew = True
         self._wake.set()
-        self._jobs.wake()
+        for runner in self._job_runners:
+            runner.wake()
 
     def _look(self) -> None:
         try:
-            if time.monotonic() >= self._next_sweep:
-                self._sweep()
-                self._next_sweep = time.monotonic() + self._settings.sweep_every.total_seconds()
-            asks_anew, self._asks_anew = self._asks_anew, False
-            self._dispatcher.dispatch(asks_anew=asks_anew)
-            for pool in self._dispatcher.pools.values():
-                self._start_senders(pool)
-        except PASSING as error:
-            _log.error("the outbox cannot be read or written; trying again", error=type(error).__name__)
+            if self._may_claim():
+                self._serve()
+            else:
+                self._finish_in_hand()
+        except SQLAlchemyError as error:
+            _log.error("the outbox cannot be read or written; trying again", **_said_by(error))
             self._asks_anew = True
             self._stop.wait(_RETRY_AFTER_SECONDS)
-        except Exception:  # noqa: BLE001 - a flaw in one look must not end all sending
-            _log.exception("unexpected error in the worker")
+
+    def _may_claim(self) -> bool:
+        obstacle, before = self._obstacle(), self._stands_still_for
+        if obstacle != before:
+            self._next_sweep = 0.0
+            self._stands_still_for = obstacle
+        if obstacle and not before:
+            _log.error("the worker finishes what it has in hand and claims nothing more", reason=obstacle)
+        if before and not obstacle:
+            _log.info("the worker goes on")
             self._asks_anew = True
-            self._stop.wait(_RETRY_AFTER_SECONDS)
+            self._dispatcher.go_on()
+        return not obstacle
+
+    def _serve(self) -> None:
+        if time.monotonic() >= self._next_sweep:
+            self._sweep()
+            self._plan_next_sweep()
+        asks_anew, self._asks_anew = self._asks_anew, False
+        self._dispatcher.dispatch(asks_anew=asks_anew)
+        for pool in self._dispatcher.pools.values():
+            self._start_senders(pool)
+
+    def _finish_in_hand(self) -> None:
+        """Claim nothing and give no sign of life; only what is being sent keeps its leases until it is written down."""
+        if time.monotonic() < self._next_sweep:
+            return
+        self._dispatcher.wind_down()
+        if self._ledger.leases.all():
+            with self._ledger.write() as connection:
+                self._renew(connection, self._settings.clock())
+        self._plan_next_sweep()
+
+    def _plan_next_sweep(self) -> None:
+        self._next_sweep = time.monotonic() + self._settings.sweep_every.total_seconds()
 
     def _sweep(self) -> None:
         """Renew, give a sign of life, and see to what others left behind."""
@@ -205,18 +255,19 @@ class Worker:
     def _shut_down(self) -> None:
         begun = time.monotonic()
         self._give_back_at = begun + _SLICE_MAY_TAKE.total_seconds()
-        self._jobs.close()
+        for runner in self._job_runners:
+            runner.close()
         self._watcher.close()
         for pool in self._dispatcher.pools.values():
             pool.close()
-        threads = [self._jobs, *(sender for pool in self._dispatcher.pools.values() for sender in pool.senders)]
+        threads = [*self._job_runners, *(sender for pool in self._dispatcher.pools.values() for sender in pool.senders)]
         for thread in threads:
             left = begun + self._settings.finish_within.total_seconds() - time.monotonic()
             thread.join(timeout=max(0.0, left))
         try:
             self._give_back()
-        except PASSING as error:
-            _log.error("leases could not be given back; they run out", error=type(error).__name__)
+        except SQLAlchemyError as error:
+            _log.error("leases could not be given back; they run out", **_said_by(error))
         _log.info("worker stopped", owner=self._ledger.owner)
 
     def _give_back(self) -> None:
@@ -226,3 +277,9 @@ class Worker:
         with self._ledger.write() as connection:
             claim.release(connection, sorted(self._ledger.leases.all()), owner=self._ledger.owner)
             heartbeat.stop(connection, self._ledger.owner)
+
+
+def _said_by(error: SQLAlchemyError) -> dict[str, str]:
+    """For the log: the kind of error, and the first line of what the driver said; the values are on no such line."""
+    cause = getattr(error, "orig", None) or error
+    return {"error": type(error).__name__, "said": next(iter(str(cause).splitlines()), "")}

@@ -281,6 +281,21 @@ def test_the_sender_is_written_in_front() -> None:
     assert finished == b"From: Contoso Portal <portal@contoso.test>\r\n" + content
 
 
+def test_who_wrote_it_gets_the_answers_where_another_sender_must_stand() -> None:
+    finished = complete(composed(), from_mailbox=PORTAL, original_from=Mailbox("wiki@contoso.test", "Wiki"))
+
+    assert read(finished)["From"] == "Contoso Portal <portal@contoso.test>"
+    assert read(finished)["Reply-To"] == "Wiki <wiki@contoso.test>"
+
+
+def test_a_reply_to_of_the_message_s_own_stays_the_only_one() -> None:
+    content = composed(reply_to=Mailbox("desk@contoso.test"))
+
+    finished = complete(content, from_mailbox=PORTAL, original_from=Mailbox("wiki@contoso.test"))
+
+    assert read(finished).get_all("Reply-To") == ["desk@contoso.test"]
+
+
 @pytest.mark.parametrize(
     "content",
     [b"from: a@x.test\r\n\r\nbody", b"no header\r\n\r\nbody", b"To: a\nFrom: b@x.test\r\n\r\n", b" folded\r\n\r\n"],

@@ -251,23 +251,45 @@ class Outbox:
 class RunningWorker:
     """A worker in a thread, whose clock starts at NOW and runs."""
 
-    def __init__(self, outbox: Outbox, settings: WorkerSettings, jobs: Sequence[Job], engine: Engine | None) -> None:
+    def __init__(
+        self,
+        outbox: Outbox,
+        settings: WorkerSettings,
+        *,
+        jobs: Sequence[Job],
+        engine: Engine | None,
+        obstacle: Callable[[], str],
+    ) -> None:
         self.stop = threading.Event()
+        self.error: Exception | None = None  # that ended it; a test that expects one takes it away
         begun = time.monotonic()
-        self._thread = threading.Thread(
-            target=worker.run,
-            args=(engine or outbox.engine,),
-            kwargs={
-                "box": outbox.box,
-                "ways_out": outbox.world.ways_out,
-                "open_transport": outbox.world.open_transport,
-                "on_end_state": lambda message_id, state, _now: outbox.ended.append((message_id, state)),
-                "jobs": jobs,
-                "stop": self.stop,
-                "settings": replace(settings, clock=lambda: NOW + timedelta(seconds=time.monotonic() - begun)),
-            },
-        )
+        self._outbox = outbox
+        self._arguments: dict[str, Any] = {
+            "jobs": jobs,
+            "obstacle": obstacle,
+            "settings": replace(settings, clock=lambda: NOW + timedelta(seconds=time.monotonic() - begun)),
+        }
+        self._thread = threading.Thread(target=self._run, args=(engine or outbox.engine,))
         self._thread.start()
+
+    def _run(self, engine: Engine) -> None:
+        outbox = self._outbox
+        try:
+            worker.run(
+                engine,
+                box=outbox.box,
+                ways_out=outbox.world.ways_out,
+                open_transport=outbox.world.open_transport,
+                on_end_state=lambda message_id, state, _now: outbox.ended.append((message_id, state)),
+                stop=self.stop,
+                **self._arguments,
+            )
+        except Exception as error:  # noqa: BLE001 - for the test to look at
+            self.error = error
+
+    @property
+    def is_running(self) -> bool:
+        return self._thread.is_alive()
 
     def end(self, *, within: float = 10) -> float:
         """Stop it; returns how many seconds that took."""
@@ -286,14 +308,22 @@ def start_worker(outbox: Outbox) -> Iterator[StartWorker]:
     """Start workers that are stopped at the end of the test."""
     running: list[RunningWorker] = []
 
-    def start(*, jobs: Sequence[Job] = (), engine: Engine | None = None, **changes: Any) -> RunningWorker:
+    def start(
+        *,
+        jobs: Sequence[Job] = (),
+        engine: Engine | None = None,
+        obstacle: Callable[[], str] = lambda: "",
+        **changes: Any,
+    ) -> RunningWorker:
         quick = {"look_every": timedelta(seconds=0.05), "sweep_every": timedelta(seconds=0.2), **changes}
-        running.append(RunningWorker(outbox, replace(WorkerSettings(), **quick), jobs, engine))
+        settings = replace(WorkerSettings(), **quick)
+        running.append(RunningWorker(outbox, settings, jobs=jobs, engine=engine, obstacle=obstacle))
         return running[-1]
 
     yield start
     for one in running:
         one.end()
+        assert one.error is None
 
 
 def until(is_so: Callable[[], object], *, within: float = 10) -> None:

@@ -194,16 +194,6 @@ def test_uncertain_to_queued_after_the_lease(outbox: Outbox) -> None:
     assert outbox.world.main.message_ids == [f"<{id}@contoso.test>"] * 2
 
 
-@pytest.mark.parametrize("end", [State.SENT, State.FAILED])
-def test_uncertain_to_what_a_person_found_out(outbox: Outbox, end: State) -> None:
-    id = outbox.add()
-    outbox.set(id, state="uncertain")
-
-    outbox.in_session(lambda session: commands.resolve(session, id, as_state=end, now=NOW))
-
-    assert outbox.state(id) == end
-
-
 def test_uncertain_to_cancelled_by_a_person(outbox: Outbox) -> None:
     id = outbox.add()
     outbox.set(id, state="uncertain")
@@ -248,10 +238,10 @@ def _switch_on(outbox: Outbox, _id: UUID) -> None:
         slices.release_switched_on(connection, "default")
 
 
-def _by_person(command: Callable[..., None], **arguments: object) -> Act:
+def _by_person(command: Callable[..., None]) -> Act:
     def act(outbox: Outbox, id: UUID) -> None:
         with pytest.raises(commands.NotPossible):
-            outbox.in_session(lambda session: command(session, id, now=NOW, **arguments))
+            outbox.in_session(lambda session: command(session, id, now=NOW))
 
     return act
 
@@ -266,10 +256,8 @@ def _by_person(command: Callable[..., None], **arguments: object) -> Act:
         (_by_person(commands.cancel), {"queued", "deferred", "held", "uncertain"}),
         (_by_person(commands.release), {"held"}),
         (_by_person(commands.retry), {"queued", "deferred", "held", "uncertain"}),
-        (_by_person(commands.resolve, as_state=State.SENT), {"uncertain"}),
-        (_by_person(commands.resolve, as_state=State.FAILED), {"uncertain"}),
     ],
-    ids=["start", "expire", "hold", "switch on", "cancel", "release", "retry", "resolve sent", "resolve failed"],
+    ids=["start", "expire", "hold", "switch on", "cancel", "release", "retry"],
 )
 def test_every_other_pair_is_refused(outbox: Outbox, act: Act, legal: set[str]) -> None:
     for state in sorted(set(State) - legal):

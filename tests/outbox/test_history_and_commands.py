@@ -247,11 +247,3 @@ def test_cancelling_a_secret_message_erases_its_body(outbox: Outbox) -> None:
 def test_there_is_no_command_for_a_message_that_is_none(outbox: Outbox) -> None:
     with pytest.raises(commands.NotPossible, match="no message with this number"):
         outbox.in_session(lambda session: commands.cancel(session, uuid4(), now=NOW))
-
-
-def test_an_uncertain_message_is_only_resolved_as_sent_or_failed(outbox: Outbox) -> None:
-    id = outbox.add()
-    outbox.set(id, state="uncertain")
-
-    with pytest.raises(ValueError, match="cannot be resolved as queued"):
-        outbox.in_session(lambda session: commands.resolve(session, id, as_state=State.QUEUED, now=NOW))

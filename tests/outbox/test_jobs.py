@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import threading
 import time
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Row, select
 
 from portal import outbox as room
-from portal.outbox.jobs import Job
+from portal.outbox.jobs import JOB_LEASE, Job, JobRunner
+from portal.outbox.ledger import Ledger
 from portal.outbox.models import JobState
+from portal.outbox.settings import Surroundings, WorkerSettings
 from tests.outbox.conftest import NOW, Outbox, StartWorker, until
 
 
@@ -100,3 +102,67 @@ def test_a_lease_of_a_dead_worker_on_a_job_runs_out(outbox: Outbox, start_worker
     until(lambda: runs, within=5)
 
     assert runs[0] > NOW + timedelta(seconds=0.8)
+
+
+def runner(outbox: Outbox, job: Job, *, lease: timedelta = JOB_LEASE) -> JobRunner:
+    """The part of a worker that runs jobs, for tests that call it themselves."""
+    surroundings = Surroundings(
+        box=outbox.box, ways_out=outbox.world.ways_out, open_transport=outbox.world.open_transport
+    )
+    settings = WorkerSettings(clock=lambda: datetime.now(UTC))
+    return JobRunner([job], Ledger(outbox.engine, surroundings, settings), lease=lease)
+
+
+def test_a_job_that_takes_longer_than_its_lease_keeps_it(outbox: Outbox) -> None:
+    begun, finish = threading.Event(), threading.Event()
+    runs: list[str] = []
+
+    def long(_now: datetime) -> None:
+        runs.append("long")
+        begun.set()
+        assert finish.wait(10)
+
+    lease = timedelta(seconds=0.6)
+    first = runner(outbox, Job(name="tidy", every=timedelta(0), run=long), lease=lease)
+    second = runner(outbox, Job(name="tidy", every=timedelta(0), run=lambda _now: runs.append("second")), lease=lease)
+    thread = threading.Thread(target=first.run_due, kwargs={"was_woken": False})
+    thread.start()
+    assert begun.wait(5)
+
+    for _ in range(12):  # it looks once a second
+        time.sleep(0.25)
+        second.run_due(was_woken=False)
+    while_it_runs = list(runs)
+    finish.set()
+    thread.join(5)
+
+    row = row_of(outbox, "tidy")
+    assert while_it_runs == ["long"]
+    assert row is not None
+    assert (row.lease_until, row.last_error) == (None, "")
+
+
+def test_the_lease_of_a_run_that_is_over_is_renewed_no_more(outbox: Outbox) -> None:
+    job = Job(name="tidy", every=timedelta(hours=1), run=lambda _now: time.sleep(0.3))
+
+    runner(outbox, job, lease=timedelta(seconds=0.3)).run_due(was_woken=False)
+    time.sleep(0.3)
+
+    row = row_of(outbox, "tidy")
+    assert row is not None
+    assert (row.lease_until, row.lease_owner) == (None, None)
+    assert [one.name for one in threading.enumerate() if one.name == "outbox-job-lease"] == []
+
+
+def test_the_job_of_a_worker_that_is_killed_is_free_for_others_within_twenty_seconds(outbox: Outbox) -> None:
+    leases: list[timedelta] = []
+
+    def look(_now: datetime) -> None:
+        row = row_of(outbox, "tidy")
+        assert row is not None
+        leases.append(row.lease_until - datetime.now(UTC))
+
+    runner(outbox, Job(name="tidy", every=timedelta(hours=1), run=look)).run_due(was_woken=False)
+
+    (lease,) = leases
+    assert timedelta(seconds=10) < lease <= timedelta(seconds=20)

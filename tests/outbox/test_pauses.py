@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
@@ -9,17 +10,20 @@ import pytest
 from portal import outbox as room
 from portal.mail.addresses import Mailbox
 from portal.outbox.pauses import WayOutState
+from portal.outbox.prepared import Schedule
 from portal.transports import (
     ConnectionFault,
+    OutgoingMessage,
     QuotaReached,
     Reply,
     SenderRefused,
+    SendReport,
     Step,
     TransientError,
     TransportError,
 )
 from tests.outbox.conftest import NOW, TEST, Outbox
-from tests.outbox.scripted import MAIN, OTHER, UNCERTAIN, answers, way_out
+from tests.outbox.scripted import MAIN, OTHER, UNCERTAIN, answers, report, way_out
 
 BAD_PASSWORD = ConnectionFault(
     Step.AUTHENTICATE, code="smtp.bad_credentials", reply=Reply(535, "authentication failed", "5.7.8")
@@ -29,6 +33,8 @@ REFUSED = TransientError(Step.CONNECT, code="network.connection_refused", seen="
 RATE = QuotaReached(
     Step.SENDER, code="smtp.quota", retry_after=timedelta(minutes=15), reply=Reply(432, "slow down", "4.3.2")
 )
+GREYLISTED = TransientError(Step.RECIPIENT, code="smtp.greylisted", reply=Reply(451, "later", "4.7.1"))
+BOSS = Mailbox("boss@contoso.test")
 NOT_YOU = SenderRefused(Step.SENDER, code="microsoft.send_as_denied", reply=Reply(550, "SendAsDenied", "5.7.60"))
 
 
@@ -263,6 +269,149 @@ def test_resuming_lets_a_refused_sender_go_at_once(outbox: Outbox) -> None:
     outbox.send(NOW + timedelta(seconds=1))
 
     assert {outbox.state(id) for id in refused} == {"sent"}
+
+
+def test_a_refused_sender_is_probed_every_five_minutes_with_one_message(outbox: Outbox) -> None:
+    for _ in range(5):
+        outbox.add(from_mailbox=BOSS)
+    outbox.world.main.always = NOT_YOU
+    outbox.send()
+
+    outbox.send(NOW + minutes(5))
+    outbox.send(NOW + minutes(10) - timedelta(seconds=1))
+    too_early = len(outbox.world.main.tried)
+    outbox.send(NOW + minutes(10))
+
+    assert too_early == 2
+    assert len(outbox.world.main.tried) == 3
+    assert state_of(outbox).refused["boss@contoso.test"].since == NOW
+    assert {row.due_at for row in outbox.deliveries()} == {NOW + minutes(15)}
+
+
+def resume(outbox: Outbox) -> None:
+    outbox.in_session(lambda session: room.resume(session, MAIN))
+
+
+def send_the_probe(outbox: Outbox) -> None:
+    outbox.world.main.always = None
+    outbox.send(NOW + minutes(5))
+
+
+@pytest.mark.parametrize(("end", "at"), [(resume, 1), (send_the_probe, 5)])
+def test_what_the_sender_sends_by_other_connections_keeps_its_time(
+    outbox: Outbox, end: Callable[[Outbox], None], at: float
+) -> None:
+    here = [outbox.add(from_mailbox=BOSS) for _ in range(3)]
+    outbox.world.main.always = NOT_YOU
+    outbox.send()
+    there = outbox.add(from_mailbox=BOSS, route="server:other")
+    outbox.world.other.always = GREYLISTED
+    outbox.send(NOW + timedelta(seconds=30))
+    outbox.set(there, due_at=NOW + minutes(6))
+
+    outbox.world.main.always = None
+    end(outbox)
+    outbox.send(NOW + minutes(at))
+
+    assert {outbox.state(id) for id in here} == {"sent"}
+    assert (outbox.state(there), outbox.delivery(there).due_at) == ("deferred", NOW + minutes(6))
+    assert len(outbox.world.other.tried) == 1
+
+
+def test_a_sender_that_two_connections_refuse_is_let_through_by_one_alone(outbox: Outbox) -> None:
+    outbox.world.main.always = outbox.world.other.always = NOT_YOU
+    for route in ("default", "server:other"):
+        for _ in range(3):
+            outbox.add(from_mailbox=BOSS, route=route)
+        outbox.send(NOW if route == "default" else NOW + minutes(1))
+    outbox.send(NOW + minutes(1))
+
+    resume(outbox)
+
+    assert [row.due_at for row in outbox.deliveries()] == [NOW] * 3 + [NOW + minutes(6)] * 3
+
+
+@pytest.mark.parametrize("sender", [BOSS, None], ids=["named", "the way out's own"])
+def test_what_a_recipients_server_put_off_keeps_its_time_when_its_sender_is_let_through(
+    outbox: Outbox, sender: Mailbox | None
+) -> None:
+    greylisted = outbox.add(from_mailbox=sender, schedule=Schedule.BULK)
+    outbox.world.main.then(GREYLISTED)
+    outbox.send()
+    due_at = outbox.delivery(greylisted).due_at
+    refused = [outbox.add(from_mailbox=sender) for _ in range(3)]
+    outbox.world.main.then(NOT_YOU)
+    outbox.send(NOW + timedelta(seconds=1))
+
+    resume(outbox)
+    outbox.send(NOW + timedelta(seconds=2))
+
+    assert {outbox.state(id) for id in refused} == {"sent"}
+    assert due_at > NOW + minutes(3)
+    assert (outbox.state(greylisted), outbox.delivery(greylisted).due_at) == ("deferred", due_at)
+
+
+def test_a_sender_who_was_asked_to_wait_is_not_taken_for_refused(outbox: Outbox) -> None:
+    outbox.world.main.then(TransientError(Step.SENDER, code=NOT_YOU.code, reply=Reply(451, "later", "4.7.1")), NOT_YOU)
+    later = outbox.add(from_mailbox=BOSS, schedule=Schedule.BULK)
+    outbox.send()
+    due_at = outbox.delivery(later).due_at
+    outbox.add(from_mailbox=BOSS)
+    outbox.send(NOW + timedelta(seconds=1))
+
+    resume(outbox)
+
+    assert outbox.delivery(later).due_at == due_at
+
+
+def test_a_refusal_that_is_written_down_late_waits_for_the_probe_of_its_pause(outbox: Outbox) -> None:
+    """The rest of its slice took a second: the pause begins when the slice is written down."""
+    refused, other = outbox.add(from_mailbox=BOSS), outbox.add()
+
+    def slowly(message: OutgoingMessage, may_proceed: Callable[[], bool]) -> SendReport:
+        outbox.clock = NOW + timedelta(seconds=1)
+        return report(message)
+
+    outbox.world.main.then(NOT_YOU, slowly)
+    outbox.send()
+    waits = outbox.delivery(refused).due_at
+
+    resume(outbox)
+    outbox.send(NOW + timedelta(seconds=2))
+
+    assert waits == NOW + timedelta(seconds=1) + minutes(5)
+    assert (outbox.state(other), outbox.state(refused)) == ("sent", "sent")
+
+
+def test_a_failed_probe_keeps_what_waits_and_resuming_lets_all_of_it_go(outbox: Outbox) -> None:
+    refused = [outbox.add(from_mailbox=BOSS) for _ in range(5)]
+    outbox.world.main.then(NOT_YOU, NOT_YOU)
+    outbox.send()
+    outbox.send(NOW + minutes(5))
+    waits = {outbox.delivery(id).due_at for id in refused}
+
+    resume(outbox)
+    outbox.send(NOW + minutes(5) + timedelta(seconds=1))
+
+    assert waits == {NOW + minutes(10)}
+    assert {outbox.state(id) for id in refused} == {"sent"}
+
+
+def test_of_two_senders_refused_on_one_connection_only_the_one_that_is_let_through_goes(outbox: Outbox) -> None:
+    clerk = Mailbox("clerk@contoso.test")
+    outbox.world.main.then(NOT_YOU)
+    first = [outbox.add(from_mailbox=BOSS) for _ in range(3)]
+    outbox.send()
+    outbox.world.main.then(NOT_YOU)
+    second = [outbox.add(from_mailbox=clerk) for _ in range(3)]
+    outbox.send(NOW + minutes(1))
+
+    outbox.send(NOW + minutes(5))
+    outbox.send(NOW + minutes(5) + timedelta(seconds=1))
+
+    assert {outbox.state(id) for id in first} == {"sent"}
+    assert {outbox.delivery(id).due_at for id in second} == {NOW + minutes(6)}
+    assert list(state_of(outbox).refused) == ["clerk@contoso.test"]
 
 
 def test_a_fallback_is_taken_only_while_the_first_is_paused(outbox: Outbox) -> None:

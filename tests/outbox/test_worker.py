@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from collections import Counter
@@ -258,22 +259,57 @@ def test_a_hook_that_fails_stops_nothing(outbox: Outbox) -> None:
     assert [outbox.state(id) for id in ids] == ["sent", "sent"]
 
 
-def test_a_failing_look_up_of_ways_out_stops_nothing(outbox: Outbox, start_worker: StartWorker) -> None:
-    failures = iter([RuntimeError("a flaw")])
+def test_whatever_the_database_answers_while_looking_is_told_in_a_sentence_and_tried_again(
+    outbox: Outbox, start_worker: StartWorker, capsys: pytest.CaptureFixture[str]
+) -> None:
+    there, gone = "way_out_state", "way_out_state_gone"
+    with outbox.writing() as connection:
+        connection.execute(text(f"ALTER TABLE {there} RENAME TO {gone}"))
+    try:
+        start_worker()
+        id = outbox.add()
+        lines: list[str] = []
+        until(lambda: lines.extend(capsys.readouterr()) or "cannot be read or written" in "".join(lines))
+        while_gone = outbox.state(id)
+    finally:
+        with outbox.writing() as connection:
+            connection.execute(text(f"ALTER TABLE {gone} RENAME TO {there}"))
+    until(lambda: outbox.state(id) == "sent")
+
+    (line,) = set(re.findall(r"the outbox cannot be .*", "".join(lines)))
+    assert line.startswith("the outbox cannot be read or written; trying again")
+    assert "way_out_state" in line
+    assert "Traceback" not in "".join(lines)
+    assert while_gone == "queued"
+
+
+def test_a_flaw_met_while_looking_ends_the_worker_which_gives_back_what_it_holds(
+    outbox: Outbox, start_worker: StartWorker
+) -> None:
+    outbox.world.lead("default", [way_out(max_connections=1)])
+    ids = [outbox.add() for _ in range(50)]
     ways_out = outbox.world.ways_out
 
-    def sometimes(route: str) -> object:
-        for failure in failures:
-            raise failure
+    def slowly(message: OutgoingMessage, may_proceed: Callable[[], bool]) -> SendReport:
+        time.sleep(0.05)
+        assert may_proceed()
+        return report(message)
+
+    def flawed(route: str) -> WaysOut:
+        if outbox.world.main.tried:
+            raise RuntimeError("a flaw")
         return ways_out(route)
 
-    outbox.world.ways_out = sometimes  # type: ignore[assignment, method-assign]
-    id = outbox.add()
-    start_worker()
+    outbox.world.main.always = slowly
+    outbox.world.ways_out = flawed  # type: ignore[method-assign]
+    running = start_worker()
+    until(lambda: not running.is_running)
 
-    until(lambda: outbox.state(id) == "sent", within=5)
-
-    assert next(failures, None) is None
+    error, running.error = running.error, None
+    assert repr(error) == "RuntimeError('a flaw')"
+    assert {outbox.state(id) for id in ids} == {"sent", "queued"}
+    assert all(row.lease_until is None for row in outbox.deliveries())
+    assert outbox.in_session(room.worker_seen_at) is None
 
 
 def test_long_sending_keeps_its_lease(outbox: Outbox, start_worker: StartWorker) -> None:

@@ -1,0 +1,256 @@
+"""While the first way out of a route is paused the next one takes its mail, as itself; back at once when it works."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from email import message_from_bytes, policy
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from portal.mail.addresses import Mailbox
+from portal.outbox import resume
+from portal.outbox.pausing import PROBE_EVERY
+from portal.transports import ConnectionFault, OutgoingMessage, QuotaReached, Step, TransientError
+from tests.outbox.conftest import CONTENT, NOW, TEST, Outbox, StartWorker, until
+from tests.outbox.scripted import MAIN, OTHER, PORTAL, way_out
+
+FAULT = ConnectionFault(Step.SETTINGS, code="smtp.bad_credentials", seen="the password is wrong")
+DEAD_GRANT = ConnectionFault(Step.TOKEN, code="microsoft.grant_dead", seen="the grant was revoked")
+AWAY = TransientError(Step.CONNECT, code="network.connection_refused", seen="connection refused")
+LIMIT = QuotaReached(Step.CONTENT, code="smtp.limit", seen="limit reached", retry_after=timedelta(minutes=20))
+DESK = Mailbox("desk@fabrikam.test", "Desk")
+WIKI = Mailbox("wiki@contoso.test", "Wiki")
+
+
+@pytest.fixture
+def outbox(outbox: Outbox) -> Outbox:
+    """The default and one fallback, which sends as somebody else."""
+    fallback = replace(way_out(OTHER, from_mailbox=DESK), is_fallback=True)
+    outbox.world.lead("default", (way_out(MAIN), fallback))
+    outbox.world.lead(f"connection:{OTHER}", (fallback,))
+    return outbox
+
+
+def taken_by_fallback(outbox: Outbox) -> OutgoingMessage:
+    [message] = outbox.world.other.taken
+    return message
+
+
+def header(message: OutgoingMessage, name: str) -> str | None:
+    value = message_from_bytes(message.content, policy=policy.default)[name]
+    return None if value is None else str(value)
+
+
+def send_by_fallback(outbox: Outbox, **changes: Any) -> OutgoingMessage:
+    """The message that leaves by the fallback, since the default is at fault."""
+    outbox.world.main.always = FAULT
+    outbox.add(**changes)
+    outbox.send()
+    return taken_by_fallback(outbox)
+
+
+@pytest.mark.parametrize("fault", [FAULT, DEAD_GRANT, LIMIT])
+def test_what_met_the_fault_leaves_by_the_fallback_at_once(outbox: Outbox, fault: Exception) -> None:
+    outbox.world.main.always = fault
+    message_ids = [outbox.add() for _ in range(3)]
+
+    outbox.send()
+
+    assert outbox.states() == ["sent", "sent", "sent"]
+    assert len(outbox.world.main.tried) == 1
+    assert len(outbox.world.other.taken) == 3
+    assert [one.connection_id for one in outbox.attempts(message_ids[0])] == [MAIN, OTHER]
+
+
+def test_a_server_that_is_away_three_times_hands_over_to_the_fallback(outbox: Outbox) -> None:
+    outbox.world.main.always = AWAY
+    for _ in range(3):
+        outbox.add()
+        outbox.send()
+
+    last = outbox.add()
+    outbox.send()
+
+    assert outbox.state(last) == "sent"
+    assert len(outbox.world.other.taken) == 1
+
+
+def test_while_the_default_works_the_fallback_takes_nothing(outbox: Outbox) -> None:
+    outbox.add()
+
+    outbox.send()
+
+    assert len(outbox.world.main.taken) == 1
+    assert outbox.world.other.tried == []
+
+
+def test_the_default_is_taken_again_as_soon_as_it_is_mended(outbox: Outbox) -> None:
+    send_by_fallback(outbox)
+    outbox.world.main.always = None
+    outbox.in_session(lambda session: resume(session, MAIN))
+
+    outbox.add()
+    outbox.send()
+
+    assert len(outbox.world.main.taken) == 1
+    assert len(outbox.world.other.taken) == 1
+
+
+def test_the_probe_of_the_default_is_one_message_and_brings_it_back(outbox: Outbox) -> None:
+    send_by_fallback(outbox)
+    outbox.world.main.always = None
+    for _ in range(3):
+        outbox.add()
+
+    outbox.send(NOW + PROBE_EVERY)
+    outbox.add()
+    outbox.send(NOW + PROBE_EVERY)
+
+    assert len(outbox.world.main.taken) >= 2
+    assert set(outbox.states()) == {"sent"}
+
+
+def test_a_probe_that_fails_sends_its_message_by_the_fallback(outbox: Outbox) -> None:
+    send_by_fallback(outbox)
+    probe = outbox.add()
+
+    outbox.send(NOW + PROBE_EVERY)
+
+    assert outbox.state(probe) == "sent"
+    assert [one.connection_id for one in outbox.attempts(probe)] == [MAIN, OTHER]
+    assert len(outbox.paused) == 1, "nobody is told a second time"
+
+
+def test_two_fallbacks_are_taken_in_their_order(outbox: Outbox) -> None:
+    third = UUID("00000000-0000-0000-0000-00000000000c")
+    outbox.world.servers[third] = type(outbox.world.main)()
+    ways = [way_out(MAIN), *(replace(way_out(one, from_mailbox=DESK), is_fallback=True) for one in (OTHER, third))]
+    outbox.world.lead("default", ways)
+    outbox.world.main.always = FAULT
+    outbox.world.other.always = FAULT
+
+    outbox.add()
+    outbox.send()
+
+    assert outbox.states() == ["sent"]
+    assert len(outbox.world.servers[third].taken) == 1
+
+
+def test_where_all_are_paused_mail_waits(outbox: Outbox) -> None:
+    outbox.world.main.always = FAULT
+    outbox.world.other.always = FAULT
+
+    outbox.add()
+    outbox.send()
+
+    assert outbox.states() == ["deferred"]
+
+
+def test_a_message_without_a_sender_of_its_own_is_the_fallbacks(outbox: Outbox) -> None:
+    message = send_by_fallback(outbox)
+
+    assert header(message, "From") == "Desk <desk@fabrikam.test>"
+    assert header(message, "Reply-To") is None
+    assert message.mail_from == "desk@fabrikam.test"
+
+
+def test_another_sender_gets_the_answers_and_the_fallback_stands_in_from(outbox: Outbox) -> None:
+    message = send_by_fallback(outbox, from_mailbox=WIKI)
+
+    assert header(message, "From") == "Desk <desk@fabrikam.test>"
+    assert header(message, "Reply-To") == "Wiki <wiki@contoso.test>"
+    assert message.mail_from == "desk@fabrikam.test"
+
+
+def test_a_reply_to_of_the_messages_own_stays(outbox: Outbox) -> None:
+    content = b"Reply-To: help@contoso.test\r\n" + CONTENT % b"<1@contoso.test>"
+
+    message = send_by_fallback(outbox, from_mailbox=WIKI, content=content)
+
+    assert header(message, "From") == "Desk <desk@fabrikam.test>"
+    assert header(message, "Reply-To") == "help@contoso.test"
+
+
+def test_the_fallbacks_own_address_in_other_letters_is_kept_as_it_is_written(outbox: Outbox) -> None:
+    message = send_by_fallback(outbox, from_mailbox=Mailbox("Desk@Fabrikam.test", "The desk"))
+
+    assert header(message, "From") == "The desk <Desk@fabrikam.test>"
+    assert header(message, "Reply-To") is None
+
+
+def test_an_envelope_sender_of_the_messages_own_is_replaced_too(outbox: Outbox) -> None:
+    message = send_by_fallback(outbox, from_mailbox=WIKI, mail_from="bounces@contoso.test")
+
+    assert message.mail_from == "desk@fabrikam.test"
+
+
+def test_a_message_that_wants_no_bounces_gets_none_by_the_fallback_either(outbox: Outbox) -> None:
+    assert send_by_fallback(outbox, from_mailbox=WIKI, mail_from="").mail_from == ""
+
+
+def test_the_default_sends_as_whom_the_message_names(outbox: Outbox) -> None:
+    outbox.add(from_mailbox=WIKI, mail_from="bounces@contoso.test")
+
+    outbox.send()
+
+    [message] = outbox.world.main.taken
+    assert header(message, "From") == "Wiki <wiki@contoso.test>"
+    assert message.mail_from == "bounces@contoso.test"
+
+
+def test_a_fallback_that_is_named_is_no_stand_in(outbox: Outbox) -> None:
+    outbox.add(route=f"connection:{OTHER}", from_mailbox=WIKI)
+
+    outbox.send()
+
+    assert header(taken_by_fallback(outbox), "From") == "Wiki <wiki@contoso.test>"
+
+
+def test_what_was_handed_to_the_fallback_is_stored_as_it_was_written(outbox: Outbox) -> None:
+    """Sent again by the default it is from whom it named."""
+    outbox.world.main.always = FAULT
+    outbox.world.other.always = FAULT
+    outbox.add(from_mailbox=WIKI)
+    outbox.send()
+    outbox.world.main.always = None
+    outbox.in_session(lambda session: resume(session, MAIN))
+
+    outbox.send()
+
+    [message] = outbox.world.main.taken
+    assert header(message, "From") == "Wiki <wiki@contoso.test>"
+    assert header(message, "Reply-To") is None
+
+
+def test_a_test_message_never_takes_a_fallback(outbox: Outbox) -> None:
+    outbox.world.lead(f"connection:{MAIN}", (way_out(MAIN),))
+    outbox.world.main.always = FAULT
+
+    message_id = outbox.add(**TEST)
+    outbox.send()
+
+    assert outbox.state(message_id) == "failed"
+    assert outbox.world.other.tried == []
+
+
+def test_a_running_worker_goes_over_and_comes_back(outbox: Outbox, start_worker: StartWorker) -> None:
+    outbox.world.main.always = FAULT
+    start_worker()
+    for _ in range(20):
+        outbox.add()
+    until(lambda: set(outbox.states()) == {"sent"})
+    by_fallback = len(outbox.world.other.taken)
+
+    outbox.world.main.always = None
+    outbox.in_session(lambda session: resume(session, MAIN))
+    for _ in range(20):
+        outbox.add()
+    until(lambda: set(outbox.states()) == {"sent"})
+
+    assert by_fallback == 20
+    assert len(outbox.world.main.taken) + len(outbox.world.other.taken) == 40
+    assert len(outbox.world.main.taken) >= 19
+    assert PORTAL.address in outbox.world.main.taken[0].content.decode()
