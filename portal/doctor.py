@@ -13,8 +13,8 @@ from sqlalchemy.orm import Session
 from portal import database, outbox, schema
 from portal.accounts import setup
 from portal.connections.installation import Installation
-from portal.connections.states import MailState, State, mail_state_of, states_of
-from portal.connections.stored import StoredConnection, all_connections
+from portal.connections.states import MailState, State, mail_state_of, stand_in_of, states_of
+from portal.connections.stored import all_connections
 from portal.extensions import db
 from portal.readiness import SILENT_AFTER
 
@@ -104,20 +104,27 @@ def _connections(session: Session, installation: Installation) -> Iterator[Findi
     for one in found:
         shown = states[one.id]
         about = f"connection {one.values.name}"
-        if one.password_stored_at and not one.password_is_readable:
-            yield Finding(Verdict.WRONG, about, _unreadable(one))
-        elif shown.state in {State.PAUSED, State.NEEDS_SECRET}:
+        unreadable = [held.stored_at for held in one.secrets.values() if not held.is_readable]
+        if unreadable:
+            yield Finding(Verdict.WRONG, about, _unreadable(min(unreadable)))
+        elif shown.state in {State.PAUSED, State.NEEDS_SECRET, State.NEEDS_CONSENT}:
             yield Finding(Verdict.WRONG, about, f"{shown.label}. {shown.reason}")
         elif shown.state is State.DRAFT:
             yield Finding(Verdict.NOTE, about, str(shown.reason))
         else:
             yield Finding(Verdict.OK, about, str(shown.label).lower())
+        if one.uses_next_secret:
+            yield Finding(
+                Verdict.NOTE,
+                about,
+                "its client secret is refused and the next one is in use; make that the client secret, and add another",
+            )
 
 
-def _unreadable(one: StoredConnection) -> str:
+def _unreadable(stored_at: datetime) -> str:
     return (
-        f"the key does not open its password, stored at {_moment(one.password_stored_at)}; bring the former "
-        "PORTAL_SECRET_KEY back (several may be given, separated by commas), or type the password again"
+        f"the key does not open its password or secret, stored at {_moment(stored_at)}; bring the former "
+        "PORTAL_SECRET_KEY back (several may be given, separated by commas), or type it again"
     )
 
 
@@ -134,7 +141,13 @@ _MAIL = {
 
 
 def _mail(session: Session, installation: Installation) -> Iterator[Finding]:
-    yield _MAIL[mail_state_of(session, installation=installation)]
+    stand_in = stand_in_of(session, installation=installation)
+    state = mail_state_of(session, installation=installation)
+    if stand_in and state is MailState.READY:
+        names = f"{stand_in.fallback.values.name} while {stand_in.default.values.name} cannot send"
+        yield Finding(Verdict.NOTE, "mail", f"leaves by the fallback {names}")
+        return
+    yield _MAIL[state]
 
 
 def _moment(moment: datetime | None) -> str:

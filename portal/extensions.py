@@ -44,3 +44,8 @@ def _current_config() -> Any:
 
 secret_box = cast("SecretBox", LocalProxy(_current_secret_box))
 config = cast("Config", LocalProxy(_current_config))
+
+
+def handed_down(name: str) -> Any:
+    """What the composition root gave the application at work under this name."""
+    return current_app.extensions[name]

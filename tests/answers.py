@@ -20,6 +20,12 @@ POLICY = (
     "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
 FRAMING_POLICY = f"{POLICY}; frame-src 'self'"
+# A form of a connection may end at a provider's page of consent.
+CONSENT_POLICY = POLICY.replace(
+    "form-action 'self'",
+    "form-action 'self' https://accounts.google.com https://login.microsoftonline.com "
+    "https://login.microsoftonline.us https://login.partner.microsoftonline.cn",
+)
 MAILS_OWN_POLICY = (
     "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data: cid:; form-action 'none'; "
     "base-uri 'none'; frame-ancestors 'self'"

@@ -12,11 +12,15 @@ from urllib.parse import urlsplit
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
+from portal.connections.values import Method
 from tests.admin_browser import csrf_token
+from tests.connections.consenting import form_fields
 from tests.furnished import BUILT_IN, IDENTITIES, PASSWORD, Furnishing
 
 SIGN_IN = "/sign-in"
 CHECK, CONNECTION, TEST = "/connection-checks/*", "/connections/*", "/test-messages/*"
+CONSENT, GOOGLE = "/consents-under-way/*", "/o/oauth2/v2/auth"
+ADMIN_CONSENT = "/contoso.test/v2.0/adminconsent"
 Outcome = int | str
 
 # fmt: off
@@ -38,8 +42,31 @@ OUTCOMES: dict[str, tuple[Outcome, Outcome, Outcome, Outcome]] = {
     "POST /connections/<uuid:connection_id>/checks":      (SIGN_IN,    403,        403,        CHECK),
     "GET /connections/<uuid:connection_id>/deletion":     (SIGN_IN,    403,        403,        200),
     "POST /connections/<uuid:connection_id>/deletion":    (SIGN_IN,    403,        403,        "/connections"),
+    "POST /connections/<uuid:connection_id>/authorizations": (SIGN_IN, 403,     403,        GOOGLE),
+    "POST /connections/<uuid:connection_id>/disconnection": (SIGN_IN,  403,     403,        CONNECTION),
+    "POST /connections/<uuid:connection_id>/device-codes": (SIGN_IN,   403,        403,        CONNECTION),
+    "GET /device-codes/<uuid:flow_id>":                   (SIGN_IN,    403,        403,        200),
+    "POST /device-codes/<uuid:flow_id>/polls":            (SIGN_IN,    403,        403,        "/device-codes/*"),
+    "GET /connections/<uuid:connection_id>/admin-consent": (SIGN_IN,   403,        403,        200),
+    "POST /connections/<uuid:connection_id>/admin-consent": (SIGN_IN,  403,        403,        ADMIN_CONSENT),
+    "GET /admin-consents/<uuid:flow_id>":                 (SIGN_IN,    403,        403,        200),
+    "GET /connections/<uuid:connection_id>/consent-invitations": (SIGN_IN, 403,    403,        200),
+    "POST /connections/<uuid:connection_id>/consent-invitations": (SIGN_IN, 403,   403,        200),
+    "POST /connections/<uuid:connection_id>/consent-invitations/revocation": (SIGN_IN, 403, 403, CONNECTION),
+    "GET /consents/<token>":                              (200,        200,        200,        200),
+    "POST /consents/<token>":                             (GOOGLE,     GOOGLE,     GOOGLE,     GOOGLE),
+    "GET /consents/outcomes/<uuid:flow_id>":              (404,        404,        404,        404),
+    "GET /connections/consents/latest":                   (SIGN_IN,    403,        403,        200),
+    "POST /connections/new/authorizations":               (SIGN_IN,    403,        403,        GOOGLE),
+    "GET /consents-under-way/<uuid:flow_id>":             (SIGN_IN,    403,        403,        200),
+    "POST /consents-under-way/<uuid:flow_id>/acceptance": (SIGN_IN,    403,        403,        CONSENT),
+    "POST /consents-under-way/<uuid:flow_id>/error":      (SIGN_IN,    403,        403,        CONSENT),
+    "POST /consents-under-way/<uuid:flow_id>/repetition": (SIGN_IN,    403,        403,        GOOGLE),
+    "GET /oauth/google/callback":                         (SIGN_IN,    403,        403,        400),
+    "GET /oauth/microsoft/callback":                      (SIGN_IN,    403,        403,        400),
     "GET /connections/new":                               (SIGN_IN,    403,        403,        200),
     "POST /connections/new":                              (SIGN_IN,    403,        403,        CHECK),
+    "GET /connections/suggestion":                        (SIGN_IN,    403,        403,        200),
     "GET /email-settings":                                (SIGN_IN,    403,        403,        200),
     "POST /email-settings":                               (SIGN_IN,    403,        403,        "/email-settings"),
     "GET /forgot-password":                               (200,        200,        200,        200),
@@ -66,6 +93,19 @@ OUTCOMES: dict[str, tuple[Outcome, Outcome, Outcome, Outcome]] = {
 READING = [route for route in OUTCOMES if route.startswith("GET ")]
 CHANGING = [route for route in OUTCOMES if not route.startswith("GET ")]
 NO_PAGES = {"/healthz", "/readyz", "/static/<path:filename>", "/captured-mail/<uuid:message_id>/html"}
+
+
+# Of which connection an address that ends so is asked for, where it is not the usual one.
+_CONNECTION_OF = {
+    "authorizations": "google",
+    "disconnection": "consented",
+    "admin-consent": "application",
+    "consent-invitations": "google",
+    "revocation": "google",
+}
+# Of which flow, and by which token, an address that begins so is asked for.
+_FLOW_OF = {"/admin-consents": "admin_flow", "/device-codes": "device_flow"}
+_TOKEN_OF = {"/consents": "consent_token"}
 
 
 def method_of(route: str) -> str:
@@ -96,11 +136,13 @@ def token_of(client: FlaskClient) -> str:
 def address(route: str, things: Furnishing) -> str:
     """The address of a thing that is there, without the method."""
     rule = path_of(route)
+    first_part = rule[: rule.find("/", 1)]
     ids = {
-        "connection_id": things.ids["connection"],
+        "connection_id": things.ids[_CONNECTION_OF.get(rule.rpartition("/")[2], "connection")],
+        "flow_id": things.ids[_FLOW_OF.get(first_part, "flow" if rule.endswith("/error") else "consent")],
         "check_id": things.ids["waiting_check" if rule.endswith("/cancellation") else "check"],
         "message_id": things.ids["message"],
-        "token": things.ids["token"],
+        "token": things.ids[_TOKEN_OF.get(first_part, "token")],
         "filename": "portal.css",
     }
     return re.sub(r"<(?:\w+:)?(\w+)>", lambda part: ids[part[1]], rule)
@@ -135,6 +177,9 @@ def form(route: str, things: Furnishing) -> dict[str, str]:
         "POST /connection-checks/<uuid:check_id>/saving": {"action": "save"},
         "POST /connections/<uuid:connection_id>": {"name": "Main", **connection},
         "POST /connections/new": {"name": "New", **connection},
+        "POST /connections/new/authorizations": form_fields(Method.GOOGLE, name="Other"),
+        "POST /consents-under-way/<uuid:flow_id>/acceptance": {"action": "account"},
+        "POST /consents-under-way/<uuid:flow_id>/error": {"seen_error": "Error 400: redirect_uri_mismatch"},
         "POST /email-settings": {"enabled": "y", "from_address": "it@contoso.test", "format": "text", "version": "0"},
         "POST /forgot-password": {"identifier": things.emails["admin"]},
         "POST /profile": {"name": "Countess"},

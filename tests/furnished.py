@@ -27,10 +27,13 @@ from portal.accounts.models import User
 from portal.accounts.password_reset import answer_reset_requests
 from portal.accounts.passwords import hash_password
 from portal.accounts.reset_requests import request_password_reset
-from portal.connections import ensure_builtin
+from portal.audit import COMMAND_LINE
+from portal.connections import ensure_builtin, saving
 from portal.connections.candidates import Asker, Candidate, keep
 from portal.connections.models import ConnectionCheck
-from portal.connections.values import ConnectionValues, Method, Role, SecretChange, SMTPValues
+from portal.connections.provider_values import ProviderValues
+from portal.connections.smtp_values import SMTPValues
+from portal.connections.values import ConnectionValues, Method, Role, SecretChange, SecretChanges
 from portal.database import writing
 from portal.extensions import db
 from portal.outbox import heartbeat, history
@@ -38,12 +41,17 @@ from portal.transaction import unit_of_work
 from portal.transports.smtp_settings import Security
 from tests.admin_browser import Browser
 from tests.connections.making import create, engine_of, finished, installation_of, replaced, send_what_is_due
+from tests.furnished_consents import SECRETS as CONSENT_SECRETS
+from tests.furnished_consents import furnish_consents
+from tests.furnished_invitations import SECRETS as DEVICE_SECRETS
+from tests.furnished_invitations import furnish_invitations
 from tests.outside.smtp_server import SMTPServer
 
 ROLES = ("user", "helpdesk", "admin")
 IDENTITIES = ("stranger", *ROLES)
 PASSWORD = "correct horse battery staple 9"
 STORED, TYPED, BUILT_IN = "kept+canary/7&1", "typed+canary/7&2", "built-in-canary-73"
+APPLICATION, NEXT, SERVICE = "app+canary~76", "next+canary~77", "-----BEGIN PRIVATE KEY----- canary 78"
 KEY, UNATTENDED = "root-key-canary-root-key-canary-74", "unattended canary of 75"
 ENVIRONMENT = {
     "PORTAL_SECRET_KEY": KEY,
@@ -122,7 +130,9 @@ def furnish(app: Flask, server: SMTPServer) -> Furnishing:
         ensure_builtin(session, _now())
     people = {role: Browser(app, role) for role in ROLES}
     _give_passwords(app)
-    ids = _connections(app, server)
+    ids = _connections(app, server) | _provider_connections(app)
+    ids |= furnish_consents(app, people["admin"])
+    ids |= furnish_invitations(app, people["admin"], ids)
     ids |= _checks(app, people["admin"], ids, server)
     ids |= _messages(app, people, ids)
     _show_a_worker(engine_of(app))
@@ -160,6 +170,11 @@ def _secrets(app: Flask, tokens: Mapping[str, str], reset_token: str) -> dict[st
     return {
         "the stored password of a connection": STORED,
         "the password typed for a check": TYPED,
+        "an application's secret": APPLICATION,
+        "an application's next secret": NEXT,
+        "a service account's key": SERVICE,
+        **CONSENT_SECRETS,
+        **DEVICE_SECRETS,
         "the built-in service's password": BUILT_IN,
         "the first administrator's password": UNATTENDED,
         "the portal's key": KEY,
@@ -184,6 +199,30 @@ def _connections(app: Flask, server: SMTPServer) -> dict[str, str]:
     }
 
 
+def _provider_connections(app: Flask) -> dict[str, str]:
+    """An application at Microsoft whose secret soon ends, and a service account at Google; neither sends."""
+    main = ConnectionValues(name="Graph", method=Method.MICROSOFT_APP, from_address="portal@contoso.test")
+    application = ProviderValues(
+        client_id="6f1c6a1e-0000-4000-8000-123456789abc",
+        tenant_id="contoso.test",
+        mailbox="portal@contoso.test",
+        secret_id="11111111-2222-4333-8444-555555555555",
+        secret_expires_on=(_now() + 12 * _A_DAY).date().isoformat(),
+    )
+    workspace = replace(main, name="Workspace", method=Method.GOOGLE_SERVICE_ACCOUNT, role=Role.DRAFT)
+    secrets = {"client_secret": replaced(APPLICATION), "next_client_secret": replaced(NEXT)}
+    return {
+        "application": _create(app, main.with_provider(application), secrets),
+        "service_account": _create(app, workspace, {"service_account_key": replaced(SERVICE)}),
+    }
+
+
+def _create(app: Flask, values: ConnectionValues, secrets: SecretChanges) -> str:
+    box = installation_of(app).box
+    with app.app_context(), unit_of_work() as session:
+        return str(saving.create(session, values, secrets, box=box, actor=COMMAND_LINE, now=_now()))
+
+
 def _checks(app: Flask, admin: Browser, ids: Mapping[str, str], server: SMTPServer) -> dict[str, str]:
     form = f"/connections/{ids['connection']}"
     passed = admin.fill(form, {"display_name": "Contoso"}, button="check")
@@ -203,7 +242,7 @@ def _waiting_check(app: Flask, admin: Browser, like: UUID) -> str:
     with app.app_context(), unit_of_work() as session:
         row = session.get_one(ConnectionCheck, like)
         values = replace(ConnectionValues.from_json(row.candidate or {}), name="Another")
-        candidate = Candidate(connection_id=None, started_from=0, values=values, secret=replaced(TYPED))
+        candidate = Candidate(connection_id=None, started_from=0, values=values, secrets={"password": replaced(TYPED)})
         asker = Asker(row.session_id, admin.user_id, "Ada", "127.0.0.1")
         box = installation_of(app).box
         check_id = keep(session, candidate, then="save", state="waiting", asker=asker, box=box, now=_now())

@@ -8,7 +8,7 @@ from html import unescape
 import pytest
 
 from tests.admin_browser import HTMX
-from tests.answers import FRAMING_POLICY, MAILS_OWN_POLICY, POLICY, assert_guarded, assert_keeps_secrets
+from tests.answers import CONSENT_POLICY, FRAMING_POLICY, MAILS_OWN_POLICY, POLICY, assert_guarded, assert_keeps_secrets
 from tests.every_route import SIGN_IN, address, outcome, token_of
 from tests.furnished import IDENTITIES, PASSWORD, FurnishedPortal
 from tests.page_reader import faults
@@ -16,16 +16,27 @@ from tests.page_reader import faults
 # Pages of the portal; what is no page is below.
 PAGES = [
     "/",
+    "/admin-consents/<uuid:flow_id>",
     "/captured-mail",
     "/captured-mail/<uuid:message_id>",
     "/confirm-password",
     "/connection-checks/<uuid:check_id>",
     "/connections",
     "/connections/<uuid:connection_id>",
+    "/connections/<uuid:connection_id>/admin-consent",
+    "/connections/<uuid:connection_id>/consent-invitations",
     "/connections/<uuid:connection_id>/deletion",
+    "/connections/consents/latest",
     "/connections/new",
+    "/connections/suggestion",
+    "/consents-under-way/<uuid:flow_id>",
+    "/consents/<token>",
+    "/consents/outcomes/<uuid:flow_id>",
+    "/device-codes/<uuid:flow_id>",
     "/email-settings",
     "/forgot-password",
+    "/oauth/google/callback",
+    "/oauth/microsoft/callback",
     "/profile",
     "/reset-password/<token>",
     "/setup",
@@ -39,8 +50,19 @@ NO_PAGES = {
     "/readyz": "application/json",
     "/static/<path:filename>": "text/css; charset=utf-8",
 }
-HAVE_A_FRAGMENT = {"/connection-checks/<uuid:check_id>", "/email-settings", "/test-messages/<uuid:message_id>"}
+HAVE_A_FRAGMENT = {
+    "/connection-checks/<uuid:check_id>",
+    "/connections/consents/latest",
+    "/connections/suggestion",
+    "/device-codes/<uuid:flow_id>",
+    "/email-settings",
+    "/test-messages/<uuid:message_id>",
+}
 FRAMING = {"/captured-mail/<uuid:message_id>"}
+LEADING_TO_CONSENT = re.compile(
+    r"/connections/(?:new|<uuid:connection_id>|\{\w+\})(?:\?.*)?|/consents-under-way/(?:<uuid:flow_id>|\{consent\}.*)"
+    r"|/connections/<uuid:connection_id>/admin-consent|/admin-consents/<uuid:flow_id>|/consents/<token>"
+)
 
 # The same addresses in other states; `{name}` is the id of a thing, see tests/furnished.py.
 OTHER_STATES = {
@@ -56,13 +78,29 @@ OTHER_STATES = {
     "/connections/{default}": 200,
     "/connections/{default}/deletion": 200,
     "/connections/{draft}": 200,
+    "/connections/{application}": 200,
+    "/connections/{service_account}": 200,
     "/connections/{connection}?candidate={failed_check}": 200,
     "/connections/{connection}/checks": 405,
+    "/connections/{consented}": 200,
+    "/connections/{google}": 200,
+    "/connections/consents/latest?connection={google}": 200,
+    "/connections/consents/latest?connection={default}&after={flow}": 200,
+    "/connections/consents/latest?connection=nonsense": 200,
     "/connections/new?candidate={waiting_check}": 200,
+    "/connections/new?method=google&mailbox=portal@contoso.test": 200,
+    "/connections/new?method=nonsense": 200,
     "/connections/new?preset=gmail_relay": 200,
     "/connections/new?preset=nonsense&name=Main": 200,
+    "/connections/suggestion?address=ada@gmail.com": 200,
+    "/connections/suggestion?address=ada@contoso.test": 200,
+    "/consents-under-way/{consent}?popup=1": 200,
+    "/consents-under-way/{flow}": 200,
+    "/consents/nonsense": 404,
+    "/connections/{default}/consent-invitations": 200,
     "/forgot-password?sent=1": 200,
     "/no-such-page": 404,
+    "/oauth/google/callback?state=nonsense&code=evil&error=evil": 400,
     "/reset-password/nonsense": 404,
     "/setup?token={token}": 404,
     "/sign-in?next=//evil.test": 200,
@@ -71,6 +109,15 @@ OTHER_STATES = {
     "/test-messages/{waiting_message}": 200,
     "/test-messages/new?connection={draft}": 200,
 }
+
+
+def policy_of(rule: str, status: int) -> str:
+    """The policy that an answer must have: a page's own only where there is the page."""
+    if status != 200:
+        return POLICY
+    if rule in FRAMING:
+        return FRAMING_POLICY
+    return CONSENT_POLICY if LEADING_TO_CONSENT.fullmatch(rule) else POLICY
 
 
 def test_every_address_that_can_be_read_is_here(shown: FurnishedPortal) -> None:
@@ -87,7 +134,7 @@ def test_a_page_is_well_formed_and_shows_no_secret(shown: FurnishedPortal, rule:
     assert answer.content_type == "text/html; charset=utf-8"
     assert answer.status_code == 303 or faults(answer.text) == []
     assert answer.vary.to_header() == "" if answer.status_code == 303 else "HX-Request" in answer.vary
-    assert_guarded(answer, FRAMING_POLICY if rule in FRAMING and answer.status_code == 200 else POLICY)
+    assert_guarded(answer, policy_of(rule, answer.status_code))
     assert_keeps_secrets(shown, answer)
 
 
@@ -106,7 +153,7 @@ def test_htmx_gets_a_part_of_the_page_or_is_sent_there(shown: FurnishedPortal, r
         assert answer.status_code == expected
         assert faults(answer.text, is_fragment=answer.headers.get("HX-Retarget") != "body") == []
         assert answer.text.strip()
-    assert_guarded(answer, FRAMING_POLICY if rule in FRAMING and expected == 200 else POLICY)
+    assert_guarded(answer, policy_of(rule, answer.status_code if expected == 200 else 403))
     assert_keeps_secrets(shown, answer)
 
 
@@ -120,7 +167,7 @@ def test_a_page_in_another_state_is_well_formed_too(shown: FurnishedPortal, path
     assert page.status_code == 303 or faults(page.text) == []
     assert faults(fragment.text, is_fragment=fragment.headers.get("HX-Retarget") != "body") == []
     for answer in (page, fragment):
-        assert_guarded(answer, POLICY)
+        assert_guarded(answer, policy_of(path, answer.status_code))
         assert_keeps_secrets(shown, answer)
     assert "evil" not in page.headers.get("Location", "")
 

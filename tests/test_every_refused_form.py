@@ -10,7 +10,7 @@ from flask import Flask
 from portal.accounts.setup import ensure_setup_token
 from portal.transaction import unit_of_work
 from tests.admin_browser import HTMX, csrf_token
-from tests.answers import POLICY, assert_guarded, assert_keeps_secrets
+from tests.answers import CONSENT_POLICY, POLICY, assert_guarded, assert_keeps_secrets
 from tests.every_route import CHANGING, address, form, token_of
 from tests.furnished import PASSWORD, TYPED, FurnishedPortal
 from tests.page_reader import faults
@@ -35,6 +35,9 @@ REFUSED_FORMS = [
     ("admin", "POST /connections/new", {"action": "nonsense", "password": TYPED}, 422),
     ("admin", "POST /connections/<uuid:connection_id>", {"port": "2525", "password_action": "keep"}, 422),
     ("admin", "POST /connections/<uuid:connection_id>", {"action": "draft", "version": "7", "password": TYPED}, 409),
+    ("admin", "POST /connections/new/authorizations", {"client_id": "", "client_secret": TYPED}, 422),
+    ("admin", "POST /connections/<uuid:connection_id>/authorizations", {"client_id": "", "client_secret": TYPED}, 422),
+    ("admin", "POST /connections/<uuid:connection_id>/device-codes", {"client_secret": TYPED}, 422),
     ("admin", "POST /email-settings", {"from_address": "nobody"}, 422),
     ("admin", "POST /email-settings", {"version": "7"}, 409),
 ]
@@ -42,8 +45,10 @@ REFUSED_FORMS = [
 
 def test_every_form_with_fields_is_here() -> None:
     without = {"repetition", "cancellation", "saving", "checks", "deletion", "sign-out", "theme", "setup"}
+    without |= {"acceptance", "disconnection", "error"}  # the last takes any text
+    without |= {"admin-consent", "consent-invitations", "revocation", "polls"}
 
-    with_fields = {route for route in CHANGING if route.rpartition("/")[2] not in without}
+    with_fields = {route for route in CHANGING if route.rpartition("/")[2] not in without} - {"POST /consents/<token>"}
 
     assert {route for _identity, route, _fields, _status in REFUSED_FORMS} == with_fields
 
@@ -60,8 +65,10 @@ def test_a_form_that_is_shown_again_is_well_formed_and_shows_no_password(
     assert (page.status_code, faults(page.text)) == (status, [])
     is_fragment = fragment.headers.get("HX-Retarget") != "body"
     assert (fragment.status_code, faults(fragment.text, is_fragment=is_fragment)) == (status, [])
+    of_connections = ("/connections/new", "/connections/<uuid:connection_id>", "/authorizations", "/device-codes")
+    leads_to_consent = route.endswith(of_connections) and status == 422
     for answer in (page, fragment):
-        assert_guarded(answer, POLICY)
+        assert_guarded(answer, CONSENT_POLICY if leads_to_consent else POLICY)
         assert_keeps_secrets(shown, answer)
 
 

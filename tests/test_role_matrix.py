@@ -30,7 +30,12 @@ from tests.every_route import (
 )
 from tests.furnished import IDENTITIES, FurnishedPortal
 
-CHANGES_NOTHING = {"POST /theme", "POST /setup"}
+CHANGES_NOTHING = {
+    "POST /theme",
+    "POST /setup",
+    "POST /connections/<uuid:connection_id>/device-codes",  # of a connection to another provider
+    "POST /device-codes/<uuid:flow_id>/polls",  # before it is time to ask
+}
 
 
 def _is_refused(route: str, identity: str) -> bool:

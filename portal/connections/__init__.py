@@ -1,9 +1,10 @@
 """The organisation's ways out: their settings, secrets, checks and states, and what `capture` kept.
 
-Offers to the worker `ways_out` and `open_transport`; to the command line `probe_named` and `find_named`; to other
-rooms `mail_state`, `find_sender`, `default_connection`, `mail_status` and `banners`; to the composition root
-`Installation`, `CheckRunner`, `ensure_builtin`, `purge_candidates` and the section `connections` of the
-settings file. Saving a connection never sends, and no secret ever leaves but to the server it was typed for.
+Offers to the worker `ways_out`, `open_transport` and the daily care of grants and secrets; to the command line
+`probe_named` and `find_named`; to other rooms `mail_state`, `find_sender`, `default_connection`, `mail_status` and
+`banners`; to the composition root `Installation`, `CheckRunner`, `ensure_builtin`, `purge_candidates`,
+`purge_consents` and the section `connections` of the settings file. Saving a connection never sends, and no secret
+ever leaves but to the server it was typed for.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ from sqlalchemy.orm import Session
 from portal.connections.announcing import banners, default_connection, mail_status
 from portal.connections.candidates import purge_candidates
 from portal.connections.check_runner import CheckRunner
+from portal.connections.consent_flows import purge_consents
+from portal.connections.grant_renewal import read_secret_expiries, renew_idle_grants, store_secret_expiry
 from portal.connections.installation import Installation
 from portal.connections.probing import NoSuchConnection, probe_named
 from portal.connections.saving import ensure_builtin
@@ -43,6 +46,10 @@ __all__ = [
     "open_transport",
     "probe_named",
     "purge_candidates",
+    "purge_consents",
+    "read_secret_expiries",
+    "renew_idle_grants",
+    "store_secret_expiry",
     "ways_out",
 ]
 

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from datetime import UTC, date, datetime
+
 from sqlalchemy.orm import Session
 
 from portal import email_settings, outbox
 from portal.connections.installation import Installation
 from portal.connections.labels import METHODS
-from portal.connections.states import MailState, ShownState, State, mail_state_of, state_of
+from portal.connections.secret_expiry import Expiry, expiry_of
+from portal.connections.states import MailState, ShownState, StandIn, State, mail_state_of, stand_in_of, state_of
 from portal.connections.stored import StoredConnection, all_connections, find_default
 from portal.connections.values import Method, Role
 from portal.email_settings import ConnectionSummary
 from portal.web.announcements import Banner, MailStatus
-from portal.wording import N_
+from portal.wording import N_, Text
 
 
 def default_connection(session: Session, *, installation: Installation) -> ConnectionSummary | None:
@@ -43,14 +46,20 @@ def mail_status(session: Session, *, installation: Installation) -> MailStatus:
             return MailStatus("bad", N_("Mail cannot leave"))
         case MailState.CAPTURES:
             return MailStatus("warn", N_("Mail stays here"))
+    if stand_in := stand_in_of(session, installation=installation):
+        return MailStatus("warn", N_("Mail leaves by a fallback"), path_of(stand_in.default))
     default = find_default(session, box=installation.box)
     if default and _state(session, default, installation).state is State.PAUSED:
         return MailStatus("bad", N_("Mail is paused"), path_of(default))
     return MailStatus("ok", N_("Mail leaves"))
 
 
-def banners(session: Session, *, installation: Installation) -> tuple[Banner, ...]:
-    """What an administrator has to know on every page: why mail does not leave."""
+def banners(session: Session, *, installation: Installation, today: date | None = None) -> tuple[Banner, ...]:
+    """What an administrator has to know on every page: why mail does not leave, or soon will not.
+
+    `today` is the day in UTC, that of the clock unless given.
+    """
+    today = today or datetime.now(UTC).date()
     known = outbox.way_out_states(session)
     found: list[Banner] = []
     for one in all_connections(session, box=installation.box):
@@ -59,8 +68,21 @@ def banners(session: Session, *, installation: Installation) -> tuple[Banner, ..
             said = N_("%(name)s is paused. %(reason)s", name=one.values.name, reason=str(state.reason))
             found.append(Banner("bad", said, path_of(one), N_("Look at the connection")))
         elif state.state is State.NEEDS_SECRET and one.values.role is not Role.AVAILABLE:
-            said = N_("%(name)s cannot send: its password is missing or cannot be opened.", name=one.values.name)
+            said = N_(
+                "%(name)s cannot send: its password or secret is missing or cannot be opened.", name=one.values.name
+            )
             found.append(Banner("bad", said, path_of(one), N_("Type it again")))
+        elif state.state is State.NEEDS_CONSENT and one.values.role is not Role.AVAILABLE:
+            said = N_("%(name)s cannot send: nobody's consent is in force.", name=one.values.name)
+            found.append(Banner("bad", said, path_of(one), N_("Connect it again")))
+        if one.uses_next_secret and one.values.role is not Role.DRAFT:
+            found.append(Banner("warn", _next_secret_in_use(one), path_of(one), N_("Put it in its place")))
+        expiry = expiry_of(one.values, today=today)
+        if expiry and expiry.is_near and one.values.role is not Role.DRAFT:
+            said = _ends_soon(one, expiry)
+            found.append(Banner("bad" if expiry.kind == "bad" else "warn", said, path_of(one), N_("Add the next one")))
+    if stand_in := stand_in_of(session, installation=installation):
+        found.append(Banner("warn", _leaves_by(stand_in), path_of(stand_in.fallback), N_("Look at the fallback")))
     if find_default(session, box=installation.box) is None:
         none = N_("No connection is the default, so mail waits here.")
         found.append(Banner("bad", none, "/connections", N_("Choose one")))
@@ -68,6 +90,32 @@ def banners(session: Session, *, installation: Installation) -> tuple[Banner, ..
         off = N_("Sending is switched off: mail waits here until it is on again, or expires.")
         found.append(Banner("warn", off, "/email-settings", N_("Email settings")))
     return tuple(found)
+
+
+def _ends_soon(one: StoredConnection, expiry: Expiry) -> Text:
+    what = {"name": one.values.name, "day": expiry.on.isoformat()}
+    if expiry.days < 0:
+        return N_("The secret or certificate of %(name)s expired on %(day)s.", **what)
+    if expiry.days == 0:
+        return N_("The secret or certificate of %(name)s expires today, %(day)s.", **what)
+    if expiry.days == 1:
+        return N_("The secret or certificate of %(name)s expires tomorrow, on %(day)s.", **what)
+    return N_("The secret or certificate of %(name)s expires in %(days)s days, on %(day)s.", days=expiry.days, **what)
+
+
+def _next_secret_in_use(one: StoredConnection) -> Text:
+    return N_(
+        "%(name)s sends by its next client secret, since the first is refused. Make the next one the client secret, "
+        "and add another before it expires.",
+        name=one.values.name,
+    )
+
+
+def _leaves_by(stand_in: StandIn) -> Text:
+    names = {"fallback": stand_in.fallback.values.name, "default": stand_in.default.values.name}
+    if stand_in.default.lacks_secret or stand_in.default.lacks_consent:
+        return N_("Mail leaves by %(fallback)s while %(default)s cannot send.", **names)
+    return N_("Mail leaves by %(fallback)s while %(default)s is paused.", **names)
 
 
 def path_of(one: StoredConnection) -> str:
@@ -81,6 +129,11 @@ def server_of(one: StoredConnection, installation: Installation) -> str:
         return ""
     if one.values.method is Method.BUILTIN:
         return f"{installation.builtin.host}, port {installation.builtin.port}"
+    if one.values.provider is not None:
+        server = one.values.provider.server
+        by_smtp = f"{server.host or installation.usual_host(one.values)}, port {server.effective_port}"
+        whose = one.values.provider.mailbox or (one.grant.account if one.grant else "")
+        return ", ".join(part for part in (whose, by_smtp if one.values.provider.uses_smtp else "") if part)
     return f"{one.values.smtp.host}, port {one.values.smtp.effective_port}" if one.values.smtp.host else ""
 
 

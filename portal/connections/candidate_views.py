@@ -23,9 +23,9 @@ from portal.connections.candidates import (
 )
 from portal.connections.check_runner import CheckRunner, TooManyChecks
 from portal.connections.labels import FIELDS, shown
-from portal.connections.saving import ChangedMeanwhile, NameTaken
+from portal.connections.saving import ChangedMeanwhile
 from portal.connections.stored import StoredConnection, find
-from portal.connections.values import PASSWORD, SecretAction
+from portal.connections.values import KEPT, SECRET_FIELDS, changes_anything
 from portal.extensions import db, secret_box
 from portal.transaction import unit_of_work
 from portal.web import render, see_other
@@ -68,15 +68,21 @@ def is_confirmed() -> bool:
     return datetime.now(UTC) - signed_in_user().confirmed_at <= CONFIRMATION_LIFETIME
 
 
-def ask_for_password(candidate: Candidate) -> Response:
-    """Away to give the password; the form comes back with all that was typed."""
-    check_id = _put_by(candidate)
-    flash(_("Nothing was saved yet: give your password, then save again. What you typed is kept."), "info")
+def ask_for_password(candidate: Candidate, *, words: str = "") -> Response:
+    """Away to give the password; the form comes back with all that was typed. `words`: what to do then."""
+    check_id = put_by(candidate)
+    save_again = _("Nothing was saved yet: give your password, then save again. What you typed is kept.")
+    flash(words or save_again, "info")
     return see_other(f"{CONFIRM_PASSWORD_PATH}?{urlencode({'next': form_url(candidate, check_id)})}")
 
 
 def start_check(candidate: Candidate, *, then: str) -> Response:
     """Store the candidate, walk its check in the background, and go to the check's page."""
+    return see_other("connections.show_check", check_id=begin_check(candidate, then=then))
+
+
+def begin_check(candidate: Candidate, *, then: str) -> UUID:
+    """Store the candidate and walk its check in the background. Raises TooManyRequests."""
     require(db.engine, CHECKS, "connection-check", str(signed_in_user().id))
     now = datetime.now(UTC)
     with unit_of_work() as session:
@@ -86,11 +92,11 @@ def start_check(candidate: Candidate, *, then: str) -> Response:
         cast("CheckRunner", current_app.extensions["check_runner"]).start(check_id)
     except TooManyChecks:
         raise TooManyRequests(retry_after=_BUSY_SECONDS) from None
-    return see_other("connections.show_check", check_id=check_id)
+    return check_id
 
 
 def store(candidate: Candidate, *, check_id: UUID | None = None) -> Response:
-    """Store a candidate as it stands, and go to its connection; back to the form where its name is taken."""
+    """Store a candidate as it stands, and go to its connection. Raises NameTaken and IsDefault."""
     now = datetime.now(UTC)
     try:
         with unit_of_work() as session:
@@ -99,10 +105,7 @@ def store(candidate: Candidate, *, check_id: UUID | None = None) -> Response:
             if check_id is not None:
                 forget_candidate(session, check_id)
     except ChangedMeanwhile as conflict:
-        return comparison(candidate, check_id or _put_by(candidate), conflict.present)
-    except NameTaken:
-        flash(_("Nothing was saved: another connection has this name. Choose another one."), "bad")
-        return see_other(form_url(candidate, check_id or _put_by(candidate)))
+        return comparison(candidate, check_id or put_by(candidate), conflict.present)
     flash(_("%(name)s is saved.", name=candidate.values.name), "ok")
     return see_other("connections.show", connection_id=connection_id)
 
@@ -127,10 +130,13 @@ def differences(candidate: Candidate, present: StoredConnection | None) -> list[
     rows = [
         (FIELDS[name], shown(name, stored[name]), shown(name, typed[name]))
         for name in FIELDS
-        if name != PASSWORD and stored[name] != typed[name]
+        if name not in SECRET_FIELDS and stored[name] != typed[name]
     ]
-    if candidate.secret.action is not SecretAction.KEEP:
-        rows.append((FIELDS[PASSWORD], _("as stored"), _("as you typed it")))
+    rows += [
+        (FIELDS[field], _("as stored"), _("as you typed it"))
+        for field in SECRET_FIELDS
+        if changes_anything({field: candidate.secrets.get(field, KEPT)})
+    ]
     return rows
 
 
@@ -141,7 +147,7 @@ def present_of(candidate: Candidate) -> StoredConnection | None:
     return find(db.session(), candidate.connection_id, box=secret_box)
 
 
-def _put_by(candidate: Candidate) -> UUID:
+def put_by(candidate: Candidate) -> UUID:
     """Keep a candidate without checking it."""
     now = datetime.now(UTC)
     with unit_of_work() as session:
@@ -149,8 +155,9 @@ def _put_by(candidate: Candidate) -> UUID:
 
 
 def _record_check(session: Session, candidate: Candidate, now: datetime) -> None:
-    smtp = candidate.values.smtp
-    server = f"{smtp.host}:{smtp.effective_port}" if smtp.host else None
+    own = candidate.values.provider
+    smtp = own.server if own else candidate.values.smtp
+    server = f"{smtp.host}:{smtp.effective_port}" if smtp.host else str(candidate.values.method) if own else None
     audit.record(
         session,
         action="connection.checked",

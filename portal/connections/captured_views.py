@@ -7,6 +7,7 @@ from uuid import UUID
 
 from flask import Response, abort, current_app, make_response, request, url_for
 from itsdangerous import BadSignature, URLSafeTimedSerializer
+from sqlalchemy.orm import Session
 
 from portal import audit
 from portal.connections.captured import LONGEST_SOURCE, ReadableMail, read_mail
@@ -14,9 +15,8 @@ from portal.extensions import db, secret_box
 from portal.outbox import history
 from portal.outbox.message_view import MessageView
 from portal.secret_box import Unreadable
-from portal.transaction import unit_of_work
 from portal.web import render
-from portal.web.access import admin_required, confirm_password, current_actor, signed_in_user
+from portal.web.access import admin_required, confirm_password, current_actor, note_confirmation, signed_in_user
 from portal.web.headers import extend_policy, isolate_foreign_html
 
 TICKET_SECONDS = 60  # the page of a secret message fetches its frame at once
@@ -31,9 +31,25 @@ def captured_mail() -> Response:
     return render("connections/captured_mail.html", messages=found[:PAGE_SIZE], has_more=len(found) > PAGE_SIZE)
 
 
+def record_reading(session: Session, message_id: UUID) -> bool:
+    """Leave an audit row of somebody who opens a message of a secret kind; False where there is none to open."""
+    message = history.find(session, message_id)
+    if message is None or not (message.captured and message.is_secret):
+        return False
+    audit.record(
+        session,
+        action="captured_mail.read",
+        actor=current_actor(),
+        subject=f"{message.kind} to {', '.join(message.to)}",
+        now=datetime.now(UTC),
+    )
+    return True
+
+
 @admin_required
+@note_confirmation(record_reading)
 def captured_message(message_id: UUID) -> Response:
-    """One message; of a secret kind only after the password was given for this very page."""
+    """One message; of a secret kind only after the password was given, and that noted, for this very page."""
     message = _found(message_id)
     return _show_secret(message_id) if message.is_secret else _show(message)
 
@@ -51,16 +67,7 @@ def captured_html(message_id: UUID) -> Response:
 
 @confirm_password(always=True)
 def _show_secret(message_id: UUID) -> Response:
-    message = _found(message_id)
-    with unit_of_work() as session:
-        audit.record(
-            session,
-            action="captured_mail.read",
-            actor=current_actor(),
-            subject=f"{message.kind} to {', '.join(message.to)}",
-            now=datetime.now(UTC),
-        )
-    return _show(message, ticket=_ticket(message_id))
+    return _show(_found(message_id), ticket=_ticket(message_id))
 
 
 def _show(message: MessageView, ticket: str | None = None) -> Response:

@@ -17,7 +17,8 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from portal.connections import check_steps
 from portal.connections.installation import Installation
-from portal.connections.probing import probe
+from portal.connections.probing import probe, token_of
+from portal.connections.tokens import ProviderToken
 from portal.transports import StepResult, StepStatus
 
 AT_A_TIME = 4
@@ -84,7 +85,8 @@ class CheckRunner:
 
         steps = probe(
             work.candidate.values,
-            password=work.password,
+            secrets=work.secrets,
+            token=self._token(check_id, work),
             sender=work.sender,
             installation=self._installation,
             on_step=on_step,
@@ -96,6 +98,17 @@ class CheckRunner:
             check_steps.save(self._engine, check_id, box=box, now=self._clock())
         else:
             check_steps.end_passed(self._engine, check_id, box=box, now=self._clock())
+
+    def _token(self, check_id: UUID, work: check_steps.Work) -> ProviderToken:
+        box, values = self._installation.box, work.candidate.values
+        return token_of(
+            self._engine,
+            work.candidate,
+            work.secrets,
+            has_consent=work.has_consent,
+            installation=self._installation,
+            keep=lambda grant: check_steps.keep_grant(self._engine, check_id, values, grant, box=box),
+        )
 
     def _beat(self) -> None:
         """Until no check is left; the wait comes last, so that the first beat is immediate."""

@@ -6,7 +6,7 @@ that it starts from.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -20,15 +20,19 @@ from portal.connections.candidates import (
     Candidate,
     candidate_of,
     forget_candidate,
+    grant_of,
     is_as_stored,
-    password_of,
+    seal_grant,
+    secrets_of,
     store_candidate,
 )
 from portal.connections.models import ConnectionCheck
+from portal.connections.oauth.provider import Grant
 from portal.connections.saving import ChangedMeanwhile, NameTaken
 from portal.connections.senders import Sender, sender_of
 from portal.connections.step_records import step_to_json
 from portal.connections.stored import find
+from portal.connections.values import ConnectionValues
 from portal.database import writing
 from portal.secret_box import SecretBox
 from portal.transports import StepResult
@@ -40,7 +44,8 @@ class Work:
     """What a check's thread needs, as plain values."""
 
     candidate: Candidate
-    password: str | None  # None: there is none, or it cannot be opened
+    secrets: Mapping[str, str]  # those that can be opened, by field
+    has_consent: bool  # somebody consented: for this candidate, or for the stored connection
     sender: Sender
     is_to_be_saved: bool
 
@@ -54,12 +59,24 @@ def begin(engine: Engine, check_id: UUID, *, box: SecretBox, now: datetime) -> W
             return None
         row.state, row.started_at, row.heartbeat_at = "running", now, now
         sender = sender_of(candidate.values, email_settings.load(session))
-        return Work(candidate, password_of(session, candidate, box=box), sender, row.then == "save")
+        secrets = secrets_of(session, candidate, box=box)
+        has_consent = grant_of(session, candidate, box=box) is not None
+        return Work(candidate, secrets, has_consent, sender, row.then == "save")
 
 
 def record(engine: Engine, check_id: UUID, steps: Sequence[StepResult], *, now: datetime) -> None:
     """Store the steps that ended so far."""
     _write(engine, check_id, steps=[step_to_json(step) for step in steps], heartbeat_at=now)
+
+
+def keep_grant(engine: Engine, check_id: UUID, values: ConnectionValues, grant: Grant, *, box: SecretBox) -> None:
+    """Store what became of the candidate's own consent when it was renewed: the former may be good no more.
+
+    Also of a check that was cancelled meanwhile, whose candidate may still be saved.
+    """
+    kept = update(ConnectionCheck).where(ConnectionCheck.id == check_id, ConnectionCheck.sealed_grant.is_not(None))
+    with writing(engine).begin() as connection:
+        connection.execute(kept.values(sealed_grant=seal_grant(check_id, values, grant, box=box)))
 
 
 def end(engine: Engine, check_id: UUID, state: str, *, now: datetime) -> None:

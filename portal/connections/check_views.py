@@ -25,22 +25,22 @@ from portal.connections.forms import DRAFT
 from portal.connections.installation import Installation
 from portal.connections.labels import STEPS
 from portal.connections.probing import step_order
+from portal.connections.saving import IsDefault, NameTaken
 from portal.connections.stored import find
-from portal.connections.values import SecretChange, as_draft
+from portal.connections.values import Role, as_draft
 from portal.extensions import db, secret_box
 from portal.transaction import unit_of_work
 from portal.transports import Step
 from portal.web import render, see_other
 from portal.web.access import admin_required, signed_in_user
+from portal.web.translation import translate
 
 
 @admin_required
 def check_stored(connection_id: UUID) -> Response:
     """Check a connection as it is stored."""
     stored = find(db.session(), connection_id, box=secret_box) or abort(404)
-    candidate = Candidate(
-        connection_id=stored.id, started_from=stored.version, values=stored.values, secret=SecretChange()
-    )
+    candidate = Candidate(connection_id=stored.id, started_from=stored.version, values=stored.values)
     return start_check(candidate, then="show")
 
 
@@ -57,6 +57,7 @@ def show_check(check_id: UUID) -> Response:
         pending=_pending(check, candidate),
         step_labels=STEPS,
         is_new=check.connection_id is None,
+        is_default=present is not None and present.values.role is Role.DEFAULT,
         is_changed=candidate is not None and not (present and is_as_stored(candidate, present)),
         form_url=form_url(candidate, check_id) if candidate else None,
         comparison=differences(candidate, present) if candidate and check.saved == "conflict" else [],
@@ -98,7 +99,11 @@ def save(check_id: UUID) -> Response:
     if not is_draft and check.state != "passed":
         abort(409)
     wanted = replace(candidate, values=as_draft(candidate.values)) if is_draft else candidate
-    return store(wanted, check_id=check_id)
+    try:
+        return store(wanted, check_id=check_id)
+    except (NameTaken, IsDefault) as refusal:
+        flash(_("Nothing was saved. %(reason)s", reason=translate(refusal.reason)), "bad")
+        return see_other(form_url(candidate, check_id))
 
 
 def _found(check_id: UUID) -> CheckView:

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv6Address
 from pathlib import Path
-from typing import Self
+from typing import Self, cast
 
 from sqlalchemy.engine import make_url
 
 from portal.config import BuiltinService, Config
-from portal.connections.values import ConnectionValues, Method, SMTPValues
-from portal.extensions import config, secret_box
+from portal.connections.oauth import microsoft_endpoints
+from portal.connections.smtp_values import SMTPValues
+from portal.connections.values import ConnectionValues, Method
+from portal.extensions import handed_down
 from portal.network.host_names import NotAHostName, as_address, normalise_host
+from portal.network.https import HTTPS, HTTPSSettings
 from portal.network.policy import MailPolicy
 from portal.secret_box import SecretBox
-from portal.transports.smtp_settings import Auth, Security, SMTPSettings
+from portal.transports.smtp_settings import AccessToken, Auth, Security, SMTPSettings
 
 _POSTGRESQL_PORT = 5432
+GOOGLE_HOST = "smtp.gmail.com"
 _LOOPBACK_LITERAL = "[127.0.0.1]"
 
 
@@ -30,6 +35,10 @@ class Installation:
     public_host: str
     policy: MailPolicy
     ca_bundle: Path | None
+    https: HTTPS
+    google: Mapping[str, str]  # addresses that the operator set, by their part of the variable's name
+    microsoft: Mapping[str, str]
+    public_url: str
 
     @classmethod
     def of(cls, settings: Config, box: SecretBox) -> Self:
@@ -45,12 +54,18 @@ class Installation:
             public_host=settings.public_host,
             policy=MailPolicy(allow=settings.mail_allow, ports=settings.mail_ports, own_endpoints=frozenset(own)),
             ca_bundle=settings.ca_bundle,
+            https=HTTPS(
+                HTTPSSettings(ca_bundle=settings.ca_bundle, proxy=settings.https_proxy, no_proxy=settings.no_proxy)
+            ),
+            google=settings.google,
+            microsoft=settings.microsoft,
+            public_url=settings.public_url,
         )
 
     @classmethod
     def current(cls) -> Self:
         """That of the application at work."""
-        return cls.of(config, secret_box)
+        return cast("Self", handed_down("installation"))
 
     def captures(self, values: ConnectionValues) -> bool:
         """Whether mail by this connection is kept here instead of leaving."""
@@ -67,6 +82,8 @@ class Installation:
             raise ValueError("a connection that captures has no server")
         if values.method is Method.BUILTIN:
             return self._builtin_settings()
+        if values.provider is not None:
+            raise ValueError("a provider's server is signed in to with a token")
         smtp = values.smtp
         return SMTPSettings(
             host=smtp.host,
@@ -81,6 +98,35 @@ class Installation:
             helo_name=self.helo_name(smtp),
             timeout_seconds=smtp.timeout_seconds,
         )
+
+    def token_settings(self, values: ConnectionValues, *, username: str, access_token: AccessToken) -> SMTPSettings:
+        """How a provider's submission server is reached; `username` is the mailbox that the token opens.
+
+        Raises ValueError for other methods, and for values that cannot be said in SMTP.
+        """
+        if values.provider is None:
+            raise ValueError(f"{values.method} signs in without a token")
+        server = values.provider.server
+        return SMTPSettings(
+            host=server.host or self.usual_host(values),
+            port=server.effective_port,
+            security=server.security,
+            verify_certificate=server.verify_certificate,
+            ca_certificate=server.ca_certificate,
+            auth=Auth.XOAUTH2,
+            username=username,
+            access_token=access_token,
+            helo_name=self.helo_name(server),
+            timeout_seconds=server.timeout_seconds,
+        )
+
+    def usual_host(self, values: ConnectionValues) -> str:
+        """The submission server of the values' provider, "" for other methods."""
+        if values.provider is None:
+            return ""
+        if values.method in {Method.GOOGLE, Method.GOOGLE_SERVICE_ACCOUNT}:
+            return GOOGLE_HOST
+        return microsoft_endpoints.Endpoints.of(values.provider.cloud, self.microsoft).smtp_host
 
     def helo_name(self, smtp: SMTPValues) -> str:
         """The name given in EHLO: the one that was set, else the public host, else an address (RFC 5321 4.1.4)."""

@@ -1,4 +1,4 @@
-"""Tables: a connection, its sealed secrets, and checks of connections."""
+"""Tables: a connection, its sealed secrets and grant, checks of connections, and consents under way."""
 
 from __future__ import annotations
 
@@ -62,9 +62,91 @@ class ConnectionSecret(Model):
     id: Mapped[UUID] = mapped_column(Uuid, primary_key=True, default=uuid4)
     connection_id: Mapped[UUID] = mapped_column(ForeignKey("connection.id", ondelete="CASCADE"))
     method: Mapped[str] = mapped_column(String(40))
-    field: Mapped[str] = mapped_column(String(40))  # "password"
+    field: Mapped[str] = mapped_column(String(40))  # "password", "client_secret"
     sealed: Mapped[str] = mapped_column(Text)
     stored_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class ConnectionGrant(Model):
+    """What a provider granted: an access token and what renews it. One for each method, as with secrets.
+
+    Whoever needs a token renews it under the lease, so that many workers ask the provider once.
+    """
+
+    __tablename__ = "connection_grant"
+
+    connection_id: Mapped[UUID] = mapped_column(ForeignKey("connection.id", ondelete="CASCADE"), primary_key=True)
+    method: Mapped[str] = mapped_column(String(40), primary_key=True)
+    sealed: Mapped[str] = mapped_column(Text)
+    account: Mapped[str] = mapped_column(String(320))  # who consented; "" for an application's own token
+    expires_at: Mapped[datetime] = mapped_column(UtcDateTime)  # of the access token
+    obtained_at: Mapped[datetime] = mapped_column(UtcDateTime)  # by consent
+    renewed_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    secret_slot: Mapped[int]  # which of the two secrets the provider took last; 0: none was needed
+    dead_code: Mapped[str] = mapped_column(String(100))  # "" while it is good; then why it is not
+    dead_said: Mapped[str] = mapped_column(Text)
+    dead_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    lease_owner: Mapped[str | None] = mapped_column(String(64))
+    lease_until: Mapped[datetime | None] = mapped_column(UtcDateTime)
+
+
+class ConsentFlow(Model):
+    """A consent under way: from the click to what the provider answered. Single use, ten minutes.
+
+    `candidate_check_id` holds the values that it is for; the grant stays here, sealed, until it is stored.
+    `session_id` is that of the administrator, or what marks the browser of an invited person without one.
+    """
+
+    __tablename__ = "consent_flow"
+    __table_args__ = (
+        CheckConstraint(
+            "state in ('started', 'redeeming', 'granted', 'mismatch', 'failed', 'stored', 'cancelled')", name="state"
+        ),
+        CheckConstraint("purpose in ('connect', 'device', 'admin', 'invited')", name="purpose"),
+        Index("ix_consent_flow_created_at", "created_at"),
+    )
+
+    id: Mapped[UUID] = mapped_column(Uuid, primary_key=True, default=uuid4)
+    purpose: Mapped[str] = mapped_column(String(20))
+    state_hash: Mapped[str] = mapped_column(String(64), unique=True)  # SHA-256 of the state that is in the address
+    method: Mapped[str] = mapped_column(String(40))
+    connection_id: Mapped[UUID | None] = mapped_column(Uuid)
+    candidate_check_id: Mapped[UUID] = mapped_column(Uuid)
+    session_id: Mapped[UUID] = mapped_column(Uuid)
+    actor_id: Mapped[UUID] = mapped_column(Uuid)
+    actor_name: Mapped[str] = mapped_column(String(320))
+    actor_address: Mapped[str] = mapped_column(String(64))
+    redirect_uri: Mapped[str] = mapped_column(Text)
+    sealed: Mapped[str | None] = mapped_column(Text)  # code verifier and nonce, until the callback
+    sealed_grant: Mapped[str | None] = mapped_column(Text)
+    account: Mapped[str] = mapped_column(String(320))  # who consented
+    state: Mapped[str] = mapped_column(String(20))
+    code: Mapped[str] = mapped_column(String(100))  # the diagnosis of a failure
+    said: Mapped[str] = mapped_column(Text)  # what the provider said
+    check_id: Mapped[UUID | None] = mapped_column(Uuid)  # the check that followed, which stores the connection
+    invitation_id: Mapped[UUID | None] = mapped_column(Uuid)  # that an invited person came by; it may be gone by now
+    next_poll_at: Mapped[datetime | None] = mapped_column(UtcDateTime)  # of a device code: not to be asked for before
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    ended_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+
+
+class ConsentInvitation(Model):
+    """A link for the owner of a connection's mailbox, who needs no account here. It goes with its first use.
+
+    The key is the connection's: a new link takes the place of the one before.
+    """
+
+    __tablename__ = "consent_invitation"
+
+    connection_id: Mapped[UUID] = mapped_column(ForeignKey("connection.id", ondelete="CASCADE"), primary_key=True)
+    id: Mapped[UUID] = mapped_column(Uuid, unique=True, default=uuid4)
+    token_hash: Mapped[str] = mapped_column(String(64), unique=True)  # SHA-256 of the token that is in the link
+    method: Mapped[str] = mapped_column(String(40))
+    mailbox: Mapped[str] = mapped_column(String(320))  # whose owner is invited
+    actor_id: Mapped[UUID] = mapped_column(Uuid)  # the administrator who asks
+    actor_name: Mapped[str] = mapped_column(String(320))
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    expires_at: Mapped[datetime] = mapped_column(UtcDateTime)
 
 
 class ConnectionCheck(Model):
@@ -85,8 +167,6 @@ class ConnectionCheck(Model):
     method: Mapped[str] = mapped_column(String(40))
     then: Mapped[str] = mapped_column(String(10))  # "show" or "save"
     candidate: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))  # None once it is gone
-    secret_action: Mapped[str] = mapped_column(String(10))
-    sealed: Mapped[str | None] = mapped_column(Text)  # the typed secret, for "replace"
     session_id: Mapped[UUID] = mapped_column(Uuid)  # who asked: only this session may read it
     actor_id: Mapped[UUID] = mapped_column(Uuid)
     actor_name: Mapped[str] = mapped_column(String(320))
@@ -99,3 +179,5 @@ class ConnectionCheck(Model):
     started_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     ended_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     heartbeat_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    secrets: Mapped[dict[str, dict[str, str]]] = mapped_column(JSON)  # by field: "action", and "sealed" to replace
+    sealed_grant: Mapped[str | None] = mapped_column(Text)  # what somebody consented to for this candidate

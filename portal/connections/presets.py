@@ -33,6 +33,7 @@ class Preset:
     messages_per_minute: int | None
     max_connections: int | None
     notes: tuple[Text, ...]
+    instead: str = ""  # the method that serves better, where there is one
 
 
 _NO_USERNAME = N_("None: the provider knows the portal by its IP address.")
@@ -58,6 +59,7 @@ _GMAIL = Preset(
         ),
         N_("Google allows 2,000 messages in 24 hours with Workspace, and 500 without, for 100 recipients each."),
     ),
+    instead="google",
 )
 _GMAIL_RELAY = Preset(
     key="gmail_relay",
@@ -106,6 +108,7 @@ _MICROSOFT_365 = Preset(
             "minute, three connections at a time and 10,000 recipients in 24 hours."
         ),
     ),
+    instead="microsoft",
 )
 _MICROSOFT_365_RELAY = Preset(
     key="microsoft365_relay",

@@ -7,22 +7,18 @@ from typing import Any, Literal, TypeAlias
 from uuid import UUID, uuid4
 
 from sqlalchemy import Select, select
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from portal import audit, outbox
-from portal.connections import secrets
+from portal.connections import grants, secrets
 from portal.connections.models import Connection
-from portal.connections.stored import StoredConnection, find, name_key, values_of
-from portal.connections.values import (
-    PASSWORD,
-    ConnectionValues,
-    Method,
-    Role,
-    SecretAction,
-    SecretChange,
-    SMTPValues,
-)
+from portal.connections.oauth.provider import Grant
+from portal.connections.stored import StoredConnection, find, name_key
+from portal.connections.stored_values import values_of
+from portal.connections.values import ConnectionValues, Method, Role, SecretChanges
 from portal.secret_box import SecretBox
+from portal.wording import N_
 
 Changes: TypeAlias = dict[str, tuple[Any, Any] | Literal["changed"]]
 
@@ -31,6 +27,8 @@ BUILTIN_NAME = "built-in"
 
 class NameTaken(Exception):
     """Another connection has this name, be it in other letters (upper or lower case)."""
+
+    reason = N_("Another connection has this name. Choose another one.")
 
 
 class ChangedMeanwhile(Exception):
@@ -42,14 +40,17 @@ class ChangedMeanwhile(Exception):
 
 
 class IsDefault(Exception):
-    """The default connection cannot be deleted."""
+    """The default connection can neither be deleted nor given another role: nothing would leave any more."""
+
+    reason = N_("Mail leaves by this connection. Make another connection the default first.")
 
 
 def create(
     session: Session,
     values: ConnectionValues,
-    secret: SecretChange,
+    secret_changes: SecretChanges,
     *,
+    grant: Grant | None = None,
     box: SecretBox,
     actor: audit.Actor,
     now: datetime,
@@ -59,10 +60,12 @@ def create(
     connection_id = uuid4()
     row = Connection(id=connection_id, version=1, created_at=now, method_values={})
     _write(session, row, values, actor=actor, now=now)
-    changes: Changes = {name: (None, value) for name, value in values.named().items()}
-    if secret.action is SecretAction.REPLACE and secret.value:
-        secrets.store_password(session, connection_id, secret.value, values.smtp, box=box, now=now)
-        changes[PASSWORD] = audit.CHANGED
+    changes: Changes = {name: (None, value) for name, value in values.named().items() if value is not None}
+    for field in secrets.store(session, connection_id, None, values, secret_changes, box=box, now=now):
+        changes[field] = audit.CHANGED
+    if grant is not None:
+        grants.store(session, connection_id, values, grant, box=box, now=now)
+        changes["consent"] = (None, grant.account)
     _record(session, "connection.created", values.name, changes, actor=actor, now=now)
     return connection_id
 
@@ -71,8 +74,9 @@ def change(
     session: Session,
     connection_id: UUID,
     values: ConnectionValues,
-    secret: SecretChange,
+    secret_changes: SecretChanges,
     *,
+    grant: Grant | None = None,
     box: SecretBox,
     actor: audit.Actor,
     now: datetime,
@@ -80,17 +84,23 @@ def change(
 ) -> None:
     """Store changed values; a paused way out is tried anew. What is equal already is not a change.
 
-    The stored password is dropped where its destination changed and no new one came. Raises NameTaken, and
-    ChangedMeanwhile when `expected_version` is given and is not the stored one, or the connection is gone.
+    The stored password is dropped where its destination changed and no new one came. Raises NameTaken, IsDefault
+    where the default would get another role, and ChangedMeanwhile when `expected_version` is given and is not the
+    stored one, or the connection is gone.
     """
     row = session.scalars(_locked(connection_id)).one_or_none()
     if row is None or (expected_version is not None and row.version != expected_version):
         raise ChangedMeanwhile(find(session, connection_id, box=box))
+    if row.role == Role.DEFAULT and values.role is not Role.DEFAULT:
+        raise IsDefault
     _refuse_taken(session, values.name, connection_id)
     before = values_of(row)
     changes = _differences(before, values)
-    if _apply_secret(session, connection_id, before.smtp, values.smtp, secret, box=box, now=now):
-        changes[PASSWORD] = audit.CHANGED
+    for field in secrets.store(session, connection_id, before, values, secret_changes, box=box, now=now):
+        changes[field] = audit.CHANGED
+    if grant is not None:
+        grants.store(session, connection_id, values, grant, box=box, now=now)
+        changes["consent"] = (None, grant.account)
     if not changes:
         return
     row.version += 1
@@ -106,9 +116,9 @@ def delete(session: Session, connection_id: UUID, *, actor: audit.Actor, now: da
         return
     if row.role == Role.DEFAULT:
         raise IsDefault
-    changes: Changes = {name: (value, None) for name, value in values_of(row).named().items()}
-    if secrets.drop_password(session, connection_id):
-        changes[PASSWORD] = audit.CHANGED
+    changes: Changes = {name: (value, None) for name, value in values_of(row).named().items() if value is not None}
+    for field in secrets.drop_all(session, connection_id):
+        changes[field] = audit.CHANGED
     session.delete(row)
     session.flush()
     _record(session, "connection.deleted", row.name, changes, actor=actor, now=now)
@@ -123,34 +133,21 @@ def ensure_builtin(session: Session, now: datetime) -> None:
     _write(session, row, values, actor=audit.Actor(None, "the portal", ""), now=now)
 
 
-def _apply_secret(
-    session: Session,
-    connection_id: UUID,
-    before: SMTPValues,
-    after: SMTPValues,
-    secret: SecretChange,
-    *,
-    box: SecretBox,
-    now: datetime,
-) -> bool:
-    """Whether what is stored changed."""
-    if secret.action is SecretAction.REPLACE and secret.value:
-        secrets.store_password(session, connection_id, secret.value, after, box=box, now=now)
-        return True
-    if secret.action is SecretAction.CLEAR or before.destination != after.destination:
-        return secrets.drop_password(session, connection_id)
-    return False
-
-
 def _make_room_for_default(session: Session, connection_id: UUID, *, actor: audit.Actor, now: datetime) -> None:
-    """Whoever is the default becomes available."""
-    held = select(Connection).where(Connection.role == Role.DEFAULT, Connection.id != connection_id)
-    for row in session.scalars(held.with_for_update()):
-        row.role = Role.AVAILABLE
-        row.version += 1
-        changes: Changes = {"role": (str(Role.DEFAULT), str(Role.AVAILABLE))}
-        _record(session, "connection.changed", row.name, changes, actor=actor, now=now)
-    session.flush()
+    """Whoever is the default becomes available.
+
+    Looked for again until there is none: on PostgreSQL another one may have become the default while this waited
+    for the lock of the former.
+    """
+    others = Connection.role == Role.DEFAULT, Connection.id != connection_id
+    while session.scalar(select(Connection.id).where(*others)) is not None:
+        locked = select(Connection).where(*others).with_for_update().execution_options(populate_existing=True)
+        for row in session.scalars(locked):
+            row.role = Role.AVAILABLE
+            row.version += 1
+            changes: Changes = {"role": (str(Role.DEFAULT), str(Role.AVAILABLE))}
+            _record(session, "connection.changed", row.name, changes, actor=actor, now=now)
+        session.flush()
 
 
 def _refuse_taken(session: Session, name: str, own_id: UUID | None) -> None:
@@ -164,13 +161,18 @@ def _write(session: Session, row: Connection, values: ConnectionValues, *, actor
         _make_room_for_default(session, row.id, actor=actor, now=now)
     row.name, row.name_key = values.name, name_key(values.name)
     row.method, row.role, row.fallback_order = values.method, values.role, values.fallback_order
-    row.method_values = {**row.method_values, Method.SMTP: values.smtp.to_json()}
+    row.method_values = values.method_values()
     row.from_address, row.display_name = values.from_address, values.display_name
     row.reply_to, row.envelope_from = values.reply_to, values.envelope_from
     row.messages_per_minute, row.max_connections = values.messages_per_minute, values.max_connections
     row.changed_at, row.changed_by = now, actor.name
     session.add(row)
-    session.flush()
+    try:
+        session.flush()
+    except IntegrityError as error:
+        if "name_key" not in str(error.orig):
+            raise
+        raise NameTaken from error  # somebody else stored it at this very moment
 
 
 def _differences(old: ConnectionValues, new: ConnectionValues) -> Changes:

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from portal import email_settings
 from portal.connections.models import Connection
-from portal.connections.stored import values_of
+from portal.connections.stored_values import values_of
 from portal.connections.values import ConnectionValues, Role
 from portal.email_settings import EmailSettings
 from portal.mail.addresses import Mailbox
@@ -31,8 +31,9 @@ class Sender:
 
 
 def sender_of(values: ConnectionValues, organisation: EmailSettings) -> Sender:
-    """The first that is set wins, field by field: the connection's, then the organisation's."""
-    address = values.from_address or organisation.from_address
+    """The first that is set wins, field by field: the connection's, the organisation's, for an address the mailbox."""
+    mailbox = values.provider.mailbox if values.provider else ""
+    address = values.from_address or organisation.from_address or mailbox
     name = values.display_name or organisation.display_name
     return Sender(
         mailbox=Mailbox(address, name) if address else None,

@@ -12,25 +12,38 @@ from sqlalchemy.orm import Session
 
 from portal import audit
 from portal.connections import saving, secrets
-from portal.connections.file_items import FileItem, read_item, secret_of_item, values_of_item
+from portal.connections.file_items import FileItem, read_item, secrets_of_item, values_of_item
+from portal.connections.secrets import SecretState, why_secret_is_needed
+from portal.connections.smtp_values import DEFAULT_TIMEOUT_SECONDS
 from portal.connections.stored import StoredConnection, all_connections, find_named, name_key
 from portal.connections.values import (
-    DEFAULT_TIMEOUT_SECONDS,
-    PASSWORD,
+    KEPT,
+    NO_CHANGES,
+    SECRETS_OF,
     ConnectionValues,
     Method,
     Role,
     SecretAction,
-    SecretChange,
+    SecretChanges,
+    changes_anything,
 )
-from portal.secret_box import SecretBox, Unreadable
+from portal.secret_box import SecretBox
 from portal.settings_file import Change, Node, Section
 from portal.wording import N_
 
-_LEFT_OUT = {"verify_certificate": True, "timeout_seconds": DEFAULT_TIMEOUT_SECONDS}  # where they are as usual
+_LEFT_OUT = {  # where they are as usual
+    "verify_certificate": True,
+    "timeout_seconds": DEFAULT_TIMEOUT_SECONDS,
+    "cloud": "global",
+    "credential": "secret",
+}
+_PROVIDER_ORDER = (
+    *("client_id", "tenant_id", "cloud", "credential", "client_certificate", "federated_token_file"),
+    *("secret_id", "secret_expires_on", "scope", "mailbox", "send_through"),
+)
 _SMTP_ORDER = ("host", "port", "security", "verify_certificate", "ca_certificate", "auth", "username", "domain")
 _ORDER = (
-    *("name", "method", "role", *_SMTP_ORDER, "helo_name", "timeout_seconds"),
+    *("name", "method", "role", "fallback_order", *_PROVIDER_ORDER, *_SMTP_ORDER, "helo_name", "timeout_seconds"),
     *("from_address", "display_name", "reply_to", "envelope_from", "messages_per_minute", "max_connections"),
 )
 
@@ -42,7 +55,7 @@ class _Wish:
     item: FileItem
     stored: StoredConnection | None
     values: ConnectionValues | None  # None: it is to go
-    secret: SecretChange
+    secrets: SecretChanges
 
     @property
     def claims_default(self) -> bool:
@@ -69,7 +82,8 @@ def apply(session: Session, node: Node, actor: audit.Actor, now: datetime, *, bo
     """Store what the file names. Raises SettingsFileError."""
     wishes = _wishes(session, node, box)
     changes = _changes(wishes, all_connections(session, box=box))
-    for wish in sorted(wishes, key=lambda wish: wish.values is None):
+    # The new default first, since it frees the former one for whatever the file wants of it.
+    for wish in sorted(wishes, key=lambda wish: (not wish.claims_default, wish.values is None)):
         _grant(session, wish, box=box, actor=actor, now=now)
     return changes
 
@@ -79,9 +93,9 @@ def _grant(session: Session, wish: _Wish, *, box: SecretBox, actor: audit.Actor,
         if wish.stored:
             saving.delete(session, wish.stored.id, actor=actor, now=now)
     elif wish.stored is None:
-        saving.create(session, wish.values, wish.secret, box=box, actor=actor, now=now)
+        saving.create(session, wish.values, wish.secrets, box=box, actor=actor, now=now)
     else:
-        saving.change(session, wish.stored.id, wish.values, wish.secret, box=box, actor=actor, now=now)
+        saving.change(session, wish.stored.id, wish.values, wish.secrets, box=box, actor=actor, now=now)
 
 
 def _wishes(session: Session, node: Node, box: SecretBox) -> list[_Wish]:
@@ -106,48 +120,51 @@ def _with_heir(wish: _Wish, heir: _Wish) -> _Wish:
 
 
 def _without_heir(wish: _Wish) -> _Wish:
-    if wish.values is None and wish.stored and wish.stored.values.role is Role.DEFAULT:
-        wish.item.node.refuse(N_("this is the default connection: make another one the default first"))
+    was_default = wish.stored is not None and wish.stored.values.role is Role.DEFAULT
+    if was_default and (wish.values is None or wish.values.role is not Role.DEFAULT):
+        place = wish.item.node.child("role") or wish.item.node
+        place.refuse(N_("this is the default connection: make another one the default first"))
     return wish
 
 
 def _wish(session: Session, item: FileItem, box: SecretBox) -> _Wish:
     stored = find_named(session, item.name, box=box)
     if item.is_absent:
-        return _Wish(item, stored, None, SecretChange())
+        return _Wish(item, stored, None, NO_CHANGES)
     values = values_of_item(item, stored.values if stored else None)
-    secret = secret_of_item(item, stored=_stored_password(session, stored, values, box))
-    _refuse_lack_of_password(item, values, secret, stored)
-    return _Wish(item, stored, values, secret)
+    changes = secrets_of_item(item, values.method, stored=_stored_secrets(session, stored, values, box))
+    _refuse_lack_of_secret(item, values, changes, stored)
+    return _Wish(item, stored, values, changes)
 
 
-def _stored_password(
+def _stored_secrets(
     session: Session, stored: StoredConnection | None, values: ConnectionValues, box: SecretBox
-) -> str | None:
-    """The stored password, if it may stay for these values."""
-    row = secrets.find_password(session, stored.id) if stored else None
-    opened = secrets.open_password(row, values.smtp, box=box) if row else None
-    return None if opened is None or isinstance(opened, Unreadable) else opened
+) -> dict[str, str]:
+    """The stored secrets that may stay for these values, by field."""
+    return secrets.readable_secrets(session, stored.id, values, box=box) if stored else {}
 
 
-def _refuse_lack_of_password(
-    item: FileItem, values: ConnectionValues, secret: SecretChange, stored: StoredConnection | None
+def _refuse_lack_of_secret(
+    item: FileItem, values: ConnectionValues, changes: SecretChanges, stored: StoredConnection | None
 ) -> None:
-    """Only where this entry causes it: a password that was lacking before does not stop other changes."""
-    is_touched = stored is None or (values.method, values.smtp) != (stored.values.method, stored.values.smtp)
-    if values.role is Role.DRAFT or not (is_touched or secret.action is not SecretAction.KEEP):
-        return
-    reason = secrets.why_password_is_needed(
-        values,
-        secret,
-        stored_for=stored.values.smtp if stored and stored.password_stored_at else None,
-        is_readable=True,
+    """Only where this entry causes it: a secret that was lacking before does not stop other changes."""
+    is_touched = stored is None or (values.method, values.destination) != (
+        stored.values.method,
+        stored.values.destination,
     )
-    if reason:
-        place = item.node.child(PASSWORD)
-        if place is None:
-            place = replace(item.node, path=f"{item.node.path}.{PASSWORD}")
-        place.refuse(reason)
+    is_touched = is_touched or (stored is not None and _settings(values) != _settings(stored.values))
+    if values.role is Role.DRAFT or not (is_touched or changes_anything(changes)):
+        return
+    kept = stored.secrets_of(values.method) if stored else {}
+    held = {field: SecretState(one.stored_at, True) for field, one in kept.items()}
+    lack = why_secret_is_needed(values, changes, stored=held, stored_for=stored.values if stored else None)
+    if lack:
+        field, reason = lack
+        (item.node.child(field) or replace(item.node, path=f"{item.node.path}.{field}")).refuse(reason)
+
+
+def _settings(values: ConnectionValues) -> object:
+    return values.provider or values.smtp
 
 
 def _changes(wishes: Sequence[_Wish], stored: Sequence[StoredConnection]) -> list[Change]:
@@ -173,21 +190,24 @@ def _changes_of(wish: _Wish) -> list[Change]:
         for name in _ORDER
         if name in after and before.get(name) != after[name]
     ]
-    if wish.secret.action is SecretAction.REPLACE or _drops_password(wish):
-        changes.append(Change(f"{path}.{PASSWORD}", is_secret=True))
+    for field in SECRETS_OF[wish.values.method]:
+        change = wish.secrets.get(field, KEPT)
+        if change.action is SecretAction.REPLACE or _drops(wish, field):
+            changes.append(Change(f"{path}.{field}", is_secret=True))
     return changes
 
 
-def _drops_password(wish: _Wish) -> bool:
-    if wish.stored is None or wish.values is None or wish.stored.password_stored_at is None:
+def _drops(wish: _Wish, field: str) -> bool:
+    if wish.stored is None or wish.values is None or field not in wish.stored.secrets_of(wish.values.method):
         return False
-    is_moved = wish.stored.values.smtp.destination != wish.values.smtp.destination
-    return is_moved or wish.secret.action is SecretAction.CLEAR
+    is_moved = replace(wish.stored.values, method=wish.values.method).destination != wish.values.destination
+    return is_moved or wish.secrets.get(field, KEPT).action is SecretAction.CLEAR
 
 
 def _described(values: ConnectionValues) -> dict[str, Any]:
     """The settings that say something, in the order in which people read them."""
-    hidden = () if values.method is Method.SMTP else (*_SMTP_ORDER, "helo_name", "timeout_seconds")
+    has_server = values.method is Method.SMTP or (values.provider is not None and bool(values.provider.server.host))
+    hidden = () if has_server else (*_SMTP_ORDER, "helo_name", "timeout_seconds")
     named = values.named()
     return {
         name: named[name] if isinstance(named[name], bool | int) else str(named[name])

@@ -12,9 +12,10 @@ from sqlalchemy.orm import Session
 
 from portal import email_settings, outbox
 from portal.connections.installation import Installation
-from portal.connections.stored import StoredConnection, find_default
-from portal.connections.values import Role
+from portal.connections.stored import StoredConnection, all_connections, find_default
+from portal.connections.values import Method, Role
 from portal.outbox import Pause, WayOutState
+from portal.outbox.pauses import READY
 from portal.wording import N_, Text
 
 
@@ -55,8 +56,10 @@ class ShownState:
 _REASONS: Mapping[State, Text] = MappingProxyType(
     {
         State.NEEDS_SECRET: N_(
-            "Its password is missing, or cannot be opened with this portal's key. An administrator types it again."
+            "Its password or secret is missing, or cannot be opened with this portal's key. An administrator types it "
+            "again."
         ),
+        State.NEEDS_CONSENT: N_("Nobody's consent is in force. An administrator opens it and chooses Connect."),
         State.DRAFT: N_("It is a draft and sends nothing but test messages."),
     }
 )
@@ -66,15 +69,26 @@ def state_of(connection: StoredConnection, way_out: WayOutState | None, *, captu
     """The state of one connection; `way_out` is what the outbox knows of it."""
     if connection.values.role is Role.DRAFT:
         return ShownState(State.DRAFT, "off", N_("Draft"))
-    if connection.lacks_password:
-        return ShownState(State.NEEDS_SECRET, "bad", N_("Needs its password"))
-    if way_out and way_out.pause:
+    if connection.lacks_secret:
+        return ShownState(State.NEEDS_SECRET, "bad", _lack_of(connection))
+    if connection.lacks_consent:
+        return ShownState(State.NEEDS_CONSENT, "bad", N_("Needs consent"))
+    if way_out and (way_out.pause or way_out.refused):
+        return _paused(way_out)
+    return ShownState(State.READY, "warn", N_("Keeps mail here")) if captures else ShownState(State.READY, "ok", _READY)
+
+
+_READY = N_("Ready")
+
+
+def _paused(way_out: WayOutState) -> ShownState:
+    if way_out.pause:
         return ShownState(State.PAUSED, "bad", N_("Paused"), way_out.pause)
-    if way_out and way_out.refused:
-        return ShownState(State.PAUSED, "bad", N_("Sender refused"), next(iter(way_out.refused.values())))
-    if captures:
-        return ShownState(State.READY, "warn", N_("Keeps mail here"))
-    return ShownState(State.READY, "ok", N_("Ready"))
+    return ShownState(State.PAUSED, "bad", N_("Sender refused"), next(iter(way_out.refused.values())))
+
+
+def _lack_of(connection: StoredConnection) -> Text:
+    return N_("Needs its password") if connection.values.method is Method.SMTP else N_("Needs its secret")
 
 
 def states_of(
@@ -86,10 +100,46 @@ def states_of(
 
 
 def mail_state_of(session: Session, *, installation: Installation) -> MailState:
-    """What becomes of mail by the default route. A paused connection counts as ready: its mail waits for it."""
+    """What becomes of mail by the default route. Where all that can send are paused it counts as ready: mail waits."""
     if not email_settings.load(session).enabled:
         return MailState.SWITCHED_OFF
-    default = find_default(session, box=installation.box)
-    if default is None or default.lacks_password:
+    ways = _default_route(session, installation)
+    if not ways:
         return MailState.NO_WAY_OUT
-    return MailState.CAPTURES if installation.captures(default.values) else MailState.READY
+    return MailState.CAPTURES if installation.captures(_in_use(session, ways).values) else MailState.READY
+
+
+@dataclass(frozen=True)
+class StandIn:
+    """Mail by the default route leaves by a fallback, because the default connection cannot send now."""
+
+    default: StoredConnection
+    fallback: StoredConnection
+
+
+def stand_in_of(session: Session, *, installation: Installation) -> StandIn | None:
+    """Which fallback is at work, None where none is: the default sends, or nothing does."""
+    default = find_default(session, box=installation.box)
+    ways = _default_route(session, installation)
+    if default is None or not ways:
+        return None
+    in_use = _in_use(session, ways)
+    is_paused = outbox.way_out_states(session).get(in_use.id, READY).pause is not None
+    return None if in_use.id == default.id or is_paused else StandIn(default, in_use)
+
+
+def _default_route(session: Session, installation: Installation) -> tuple[StoredConnection, ...]:
+    """The default connection and the fallbacks that can send, as the worker is told them; nothing without a default."""
+    route = [one for one in all_connections(session, box=installation.box) if one.values.role in _DEFAULT_ROUTE]
+    if not any(one.values.role is Role.DEFAULT for one in route):
+        return ()
+    return tuple(one for one in route if not one.lacks_secret and not one.lacks_consent)
+
+
+_DEFAULT_ROUTE = frozenset({Role.DEFAULT, Role.FALLBACK})
+
+
+def _in_use(session: Session, ways: tuple[StoredConnection, ...]) -> StoredConnection:
+    """The first that is not paused, as the worker chooses; the first where all are."""
+    known = outbox.way_out_states(session)
+    return next((one for one in ways if known.get(one.id, READY).pause is None), ways[0])

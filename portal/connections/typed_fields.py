@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 from wtforms import PasswordField, StringField, TextAreaField
 
-from portal.connections.smtp_texts import parse_ca_certificate, parse_password
+from portal.connections.provider_texts import check_of_secret
+from portal.connections.smtp_texts import parse_ca_certificate
+from portal.connections.values import Method
 from portal.email_settings.checked_fields import explain
 from portal.web.translation import translate
 from portal.wording import N_
@@ -49,11 +52,15 @@ class CertificateField(TextAreaField):
 
 
 class SecretField(PasswordField):
-    """A secret of any characters; it is never drawn."""
+    """A secret; it is never drawn. What it must pass depends on the method: `check_of_secret` by the field's name."""
 
-    def pre_validate(self, _form: Any) -> None:
-        explain(parse_password, self.data or "")
+    def pre_validate(self, form: Any) -> None:
+        explain(self._check(form), self.data or "")
 
-    def value(self) -> str:
+    def value(self, form: Any) -> str:
         """What was typed, without the line breaks that pasting brings. Only after validation."""
-        return parse_password(self.data or "")
+        return self._check(form)(self.data or "")
+
+    def _check(self, form: Any) -> Callable[[str], str]:
+        method = form.method.data
+        return check_of_secret(self.short_name, Method(method) if method in set(Method) else Method.SMTP)

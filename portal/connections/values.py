@@ -2,26 +2,49 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import Any, Self
+from types import MappingProxyType
+from typing import Any, Self, TypeAlias
 
-from portal.transports.smtp_settings import IMPLICIT_TLS_PORTS, Auth, Security
+from portal.connections.provider_values import ProviderValues
+from portal.connections.smtp_values import SMTPValues
 
-USUAL_PORTS = {Security.IMPLICIT_TLS: 465, Security.STARTTLS: 587, Security.AUTO: 587, Security.NONE: 25}
-DEFAULT_TIMEOUT_SECONDS = 15
 DEFAULT_MAX_CONNECTIONS = 4
 PASSWORD = "password"  # noqa: S105 - the name of a secret field
+CLIENT_SECRET = "client_secret"  # noqa: S105
+NEXT_CLIENT_SECRET = "next_client_secret"  # noqa: S105 - tried once where the first is refused
+PRIVATE_KEY = "client_private_key"  # of the client certificate
+SERVICE_ACCOUNT_KEY = "service_account_key"
 
 
 class Method(StrEnum):
     """How a connection hands mail over."""
 
     SMTP = "smtp"
+    GOOGLE = "google"  # somebody consents
+    MICROSOFT = "microsoft"  # somebody consents
+    MICROSOFT_APP = "microsoft_app"  # the application itself sends
+    GOOGLE_SERVICE_ACCOUNT = "google_service_account"
     BUILTIN = "builtin"  # whatever the operator configured as the built-in mail service
     CAPTURE = "capture"  # kept for reading; nothing leaves the portal
+
+
+CONSENT_METHODS = frozenset({Method.GOOGLE, Method.MICROSOFT})
+PROVIDER_METHODS = frozenset({*CONSENT_METHODS, Method.MICROSOFT_APP, Method.GOOGLE_SERVICE_ACCOUNT})
+SECRETS_OF: Mapping[Method, tuple[str, ...]] = MappingProxyType(
+    {
+        Method.SMTP: (PASSWORD,),
+        Method.GOOGLE: (CLIENT_SECRET,),
+        Method.MICROSOFT: (CLIENT_SECRET, NEXT_CLIENT_SECRET),
+        Method.MICROSOFT_APP: (CLIENT_SECRET, NEXT_CLIENT_SECRET, PRIVATE_KEY),
+        Method.GOOGLE_SERVICE_ACCOUNT: (SERVICE_ACCOUNT_KEY,),
+        Method.BUILTIN: (),
+        Method.CAPTURE: (),
+    }
+)
+SECRET_FIELDS = (PASSWORD, CLIENT_SECRET, NEXT_CLIENT_SECRET, PRIVATE_KEY, SERVICE_ACCOUNT_KEY)
 
 
 class Role(StrEnum):
@@ -49,61 +72,35 @@ class SecretChange:
     value: str = field(default="", repr=False)
 
 
-@dataclass(frozen=True, kw_only=True)
-class SMTPValues:
-    """The settings of method `smtp`; empty text means "not set". The password is kept apart."""
+KEPT = SecretChange()
+SecretChanges: TypeAlias = Mapping[str, SecretChange]  # by field; one that is missing is kept
+NO_CHANGES: SecretChanges = MappingProxyType({})
 
-    host: str = ""  # normalised: lower-case A-labels or an address, without brackets
-    port: int | None = None  # None: not set yet; then the usual one for the security
-    security: Security = Security.STARTTLS
-    verify_certificate: bool = True
-    ca_certificate: str = ""  # PEM, trusted besides the system's CAs
-    auth: Auth = Auth.PASSWORD
-    username: str = ""
-    domain: str = ""  # of the user name: DOMAIN\user
-    helo_name: str = ""  # "": the host of the portal's public address
-    timeout_seconds: int = DEFAULT_TIMEOUT_SECONDS  # for each reply
 
-    @property
-    def effective_port(self) -> int:
-        """The port to connect to."""
-        return self.port or USUAL_PORTS[self.security]
+def changes_anything(secrets: SecretChanges) -> bool:
+    """Whether a secret is to be replaced or cleared."""
+    return any(change.action is not SecretAction.KEEP for change in secrets.values())
 
-    @property
-    def needs_password(self) -> bool:
-        """Whether it signs in."""
-        return self.auth is not Auth.NONE
 
-    @property
-    def destination(self) -> str:
-        """Where the password goes and how it is protected on the way; when this changes, it is dropped."""
-        ca = hashlib.sha256(self.ca_certificate.encode()).hexdigest()[:16] if self.ca_certificate else "system"
-        verified = "verified" if self.verify_certificate else "unverified"
-        return f"{self.host}:{self.effective_port} {self.security} {verified} {ca}"
-
-    def to_json(self) -> dict[str, Any]:
-        """What `from_json` reads back."""
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, stored: Mapping[str, Any] | None) -> Self:
-        """What `to_json` wrote; what it does not name has its default."""
-        known = {field.name: stored[field.name] for field in fields(cls) if stored and field.name in stored}
-        for name, kind in (("security", Security), ("auth", Auth)):
-            if name in known:
-                known[name] = kind(known[name])
-        return cls(**known)
+_NO_SERVER, _NO_PROVIDER = SMTPValues(), ProviderValues()
 
 
 @dataclass(frozen=True, kw_only=True)
 class ConnectionValues:
-    """Everything that a person sets, but for secrets. Empty sender fields are inherited from the organisation."""
+    """Everything that a person sets, but for secrets. Empty sender fields are inherited from the organisation.
+
+    Each method has its own settings, which are kept while another one is in use.
+    """
 
     name: str
     method: Method
     role: Role = Role.AVAILABLE
     fallback_order: int | None = None
-    smtp: SMTPValues = SMTPValues()  # kept while another method is in use
+    smtp: SMTPValues = _NO_SERVER
+    google: ProviderValues = _NO_PROVIDER
+    microsoft: ProviderValues = _NO_PROVIDER
+    microsoft_app: ProviderValues = _NO_PROVIDER
+    google_service_account: ProviderValues = _NO_PROVIDER
     from_address: str = ""
     display_name: str = ""
     reply_to: str = ""
@@ -111,32 +108,59 @@ class ConnectionValues:
     messages_per_minute: int | None = None  # None: no limit
     max_connections: int | None = None  # None: DEFAULT_MAX_CONNECTIONS
 
+    @property
+    def provider(self) -> ProviderValues | None:
+        """The settings of the method in use, where that is Google's or Microsoft's."""
+        return getattr(self, self.method) if self.method in PROVIDER_METHODS else None
+
+    def with_provider(self, provider: ProviderValues) -> Self:
+        """The same with other settings of the method in use. Raises ValueError for another kind of method."""
+        if self.method not in PROVIDER_METHODS:
+            raise ValueError(f"{self.method} is no method of a provider")
+        settings: dict[str, Any] = {str(self.method): provider}
+        return replace(self, **settings)
+
+    @property
+    def destination(self) -> str:
+        """Where the secrets of the method in use go; when this changes, they are dropped."""
+        return self.provider.destination if self.provider else self.smtp.destination
+
     def named(self) -> dict[str, str | int | bool | None]:
-        """Every setting by the name that forms, files and the audit log share."""
-        named: dict[str, Any] = asdict(self)
-        smtp: dict[str, Any] = named.pop("smtp")
-        return named | smtp
+        """Every setting by the name that forms, files and the audit log share; None for what the method has not."""
+        common = {name: getattr(self, name) for name in COMMON_FIELDS}
+        if self.provider:
+            return common | dict.fromkeys(SMTPValues().named()) | self.provider.named()
+        return common | dict.fromkeys(ProviderValues().named()) | self.smtp.named()
 
     def to_json(self) -> dict[str, Any]:
         """What `from_json` reads back."""
-        return asdict(self)
+        return {name: getattr(self, name) for name in COMMON_FIELDS} | {"methods": self.method_values()}
+
+    def method_values(self) -> dict[str, Any]:
+        """The settings of every method, by the method's name."""
+        providers = {str(method): getattr(self, method).to_json() for method in sorted(PROVIDER_METHODS)}
+        return {str(Method.SMTP): self.smtp.to_json()} | providers
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> Self:
         """What `to_json` wrote."""
+        named = {name: stored[name] for name in COMMON_FIELDS}
         return cls(
-            **{
-                **stored,
-                "method": Method(stored["method"]),
-                "role": Role(stored["role"]),
-                "smtp": SMTPValues.from_json(stored["smtp"]),
-            }
+            **{**named, "method": Method(stored["method"]), "role": Role(stored["role"])},
+            **settings_by_method(stored["methods"]),
         )
 
 
-def usual_security(port: int | None) -> Security:
-    """The security to start from where only a port is known: the one that the port was assigned to (RFC 8314)."""
-    return Security.IMPLICIT_TLS if port in IMPLICIT_TLS_PORTS else Security.STARTTLS
+COMMON_FIELDS = (
+    *("name", "method", "role", "fallback_order", "from_address", "display_name", "reply_to", "envelope_from"),
+    *("messages_per_minute", "max_connections"),
+)
+
+
+def settings_by_method(stored: Mapping[str, Any]) -> dict[str, Any]:
+    """What `ConnectionValues.method_values` gave, as arguments for ConnectionValues."""
+    providers = {str(method): ProviderValues.from_json(stored.get(method)) for method in PROVIDER_METHODS}
+    return {str(Method.SMTP): SMTPValues.from_json(stored.get(Method.SMTP))} | providers
 
 
 def as_draft(values: ConnectionValues) -> ConnectionValues:

@@ -11,15 +11,15 @@ from sqlalchemy.engine import Engine
 from sqlalchemy.orm import Session
 
 from portal import email_settings
-from portal.connections import secrets
 from portal.connections.installation import Installation
+from portal.connections.provider_transports import open_provider
+from portal.connections.secrets import needed_secret, readable_secrets
 from portal.connections.senders import sender_of
 from portal.connections.stored import StoredConnection, all_connections, find
-from portal.connections.values import DEFAULT_MAX_CONNECTIONS, Method, Role
+from portal.connections.values import DEFAULT_MAX_CONNECTIONS, PASSWORD, Role
 from portal.email_settings import EmailSettings
 from portal.mail.addresses import Mailbox
 from portal.outbox.prepared import WayOut, WaysOut
-from portal.secret_box import Unreadable
 from portal.transports import ConnectionFault, Step, Transport
 from portal.transports.capture import CaptureTransport
 from portal.transports.smtp import SMTPTransport
@@ -50,12 +50,14 @@ def open_transport(engine: Engine, way_out: WayOut, *, installation: Installatio
         if installation.captures(connection.values):
             return CaptureTransport()
         password = _password(session, connection, installation)
+    if connection.values.provider is not None:
+        return open_provider(engine, connection, installation=installation)
     settings = installation.smtp_settings(connection.values, password)
     return SMTPTransport(settings, policy=installation.policy, ca_bundle=installation.ca_bundle)
 
 
 def _default(session: Session, organisation: EmailSettings, installation: Installation) -> WaysOut:
-    """The default connection, then the fallbacks in their order; those that lack a password are left out."""
+    """The default connection, then the fallbacks in their order; those that lack a secret or consent are left out."""
     found = [
         one
         for one in all_connections(session, box=installation.box)
@@ -67,7 +69,7 @@ def _default(session: Session, organisation: EmailSettings, installation: Instal
     ways = tuple(
         _way_out(one, organisation, captures=installation.captures(one.values))
         for one in found
-        if not one.lacks_password
+        if not one.lacks_secret and not one.lacks_consent
     )
     return WaysOut(ways) if ways else _needs_secret(found[0])
 
@@ -77,14 +79,21 @@ def _named(session: Session, connection_id: UUID, organisation: EmailSettings, i
     if one is None:
         reason = N_("The connection that this message was to take was deleted.")
         return WaysOut(code="connections.deleted", reason=reason)
-    if one.lacks_password:
+    if one.lacks_secret or one.lacks_consent:
         return _needs_secret(one)
     return WaysOut((_way_out(one, organisation, captures=installation.captures(one.values)),))
 
 
 def _needs_secret(one: StoredConnection) -> WaysOut:
+    if not one.lacks_secret:
+        reason = N_(
+            "Nobody's consent for the connection %(name)s is in force. An administrator can connect it again under "
+            "Connections.",
+            name=one.values.name,
+        )
+        return WaysOut(code="connections.needs_consent", reason=reason)
     reason = N_(
-        "The connection %(name)s lacks its password. An administrator can type it again under Connections.",
+        "The connection %(name)s lacks its password or secret. An administrator can type it again under Connections.",
         name=one.values.name,
     )
     return WaysOut(code="connections.needs_secret", reason=reason)
@@ -101,14 +110,14 @@ def _way_out(one: StoredConnection, organisation: EmailSettings, *, captures: bo
         envelope_from=sender.envelope_from or None,
         max_connections=one.values.max_connections or DEFAULT_MAX_CONNECTIONS,
         messages_per_minute=one.values.messages_per_minute,
+        is_fallback=one.values.role is Role.FALLBACK,
     )
 
 
 def _password(session: Session, connection: StoredConnection, installation: Installation) -> str:
-    if connection.values.method is not Method.SMTP or not connection.values.smtp.needs_password:
+    if needed_secret(connection.values) != PASSWORD:
         return ""
-    row = secrets.find_password(session, connection.id)
-    opened = secrets.open_password(row, connection.values.smtp, box=installation.box) if row else Unreadable("missing")
-    if isinstance(opened, Unreadable):
+    opened = readable_secrets(session, connection.id, connection.values, box=installation.box)
+    if PASSWORD not in opened:
         raise ConnectionFault(Step.SETTINGS, code="settings.needs_secret", seen="its password is missing")
-    return opened
+    return opened[PASSWORD]

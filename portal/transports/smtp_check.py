@@ -146,6 +146,9 @@ class _Check:
     def _open(self, step: Step, take: Callable[[], None]) -> Finding:
         if step is Step.GREETING:
             self._await_greeting()
+        elif step is Step.TOKEN:
+            # Anew: a secret or consent which ended since the last one was given must not stay hidden for an hour.
+            self._opening.fetch_token(renew=True)
         else:
             take()
         return self._judge_encryption() if step is Step.TLS else passed(self._seen_at(step))

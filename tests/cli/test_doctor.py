@@ -78,7 +78,7 @@ def test_a_password_that_another_key_sealed_is_found(portal: Portal, monkeypatch
 
     examined = portal("doctor")
 
-    assert "WRONG  connection main: the key does not open its password, stored at " in examined.stdout
+    assert "WRONG  connection main: the key does not open its password or secret, stored at " in examined.stdout
     assert "bring the former PORTAL_SECRET_KEY back" in examined.stdout
 
 

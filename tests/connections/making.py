@@ -4,29 +4,26 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 from flask import Flask
 from sqlalchemy import select
 from sqlalchemy.engine import Engine
+from sqlalchemy.orm import Session
 from werkzeug.test import TestResponse
 
 from portal import audit, outbox
 from portal.audit.models import AuditEntry
 from portal.connections import saving
 from portal.connections.installation import Installation
+from portal.connections.smtp_values import SMTPValues
 from portal.connections.stored import StoredConnection, find_named
-from portal.connections.values import (
-    ConnectionValues,
-    Method,
-    Role,
-    SecretAction,
-    SecretChange,
-    SMTPValues,
-)
+from portal.connections.values import ConnectionValues, Method, Role, SecretAction, SecretChange
 from portal.connections.ways_out import open_transport, ways_out
 from portal.extensions import db
 from portal.mail.addresses import Mailbox
@@ -36,6 +33,7 @@ from portal.transports.smtp_settings import Security
 from tests.admin_browser import HTMX, Browser
 from tests.outside.smtp_server import SMTPServer
 
+T = TypeVar("T")
 NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
 ADA = audit.Actor(None, "Ada", "192.0.2.7")
 PASSWORD = "geheim"
@@ -66,7 +64,7 @@ def create(app: Flask, values: ConnectionValues | None = None, secret: SecretCha
         return saving.create(
             session,
             values or smtp_values(),
-            replaced() if secret is None else secret,
+            {"password": replaced() if secret is None else secret},
             box=installation_of(app).box,
             actor=ADA,
             now=NOW,
@@ -76,13 +74,25 @@ def create(app: Flask, values: ConnectionValues | None = None, secret: SecretCha
 def change(app: Flask, connection_id: UUID, values: ConnectionValues, secret: SecretChange, **options: Any) -> None:
     with app.app_context(), unit_of_work() as session:
         box = installation_of(app).box
-        saving.change(session, connection_id, values, secret, box=box, actor=ADA, now=NOW, **options)
+        saving.change(session, connection_id, values, {"password": secret}, box=box, actor=ADA, now=NOW, **options)
 
 
 def stored(app: Flask, name: str = "Main") -> StoredConnection:
     found = find(app, name)
     assert found is not None, f"there is no connection {name}"
     return found
+
+
+def while_another_saves(app: Flask, save: Callable[[Session], object], act: Callable[[], T]) -> Future[T]:
+    """What became of `act`, which began after another transaction had saved and before it was committed."""
+    with ThreadPoolExecutor(1) as thread:
+        with app.app_context(), unit_of_work() as session:
+            save(session)
+            waiting = thread.submit(act)
+            time.sleep(0.5)  # until it waits for the other's commit
+            assert not waiting.done()
+        wait([waiting])
+    return waiting
 
 
 def find(app: Flask, name: str) -> StoredConnection | None:

@@ -6,9 +6,13 @@ import re
 
 import pytest
 from flask import Flask
+from sqlalchemy import select
 
+from portal.extensions import db
+from portal.outbox.models import Message
+from tests.accounts.browsing import statements, writing_ones
 from tests.admin_browser import HTMX, Browser
-from tests.connections.making import audit_entries, queue_mail, send_what_is_due
+from tests.connections.making import audit_entries, engine_of, queue_mail, send_what_is_due
 
 LIST = "/captured-mail"
 
@@ -89,6 +93,43 @@ def test_reading_a_secret_message_is_audited_and_every_visit_asks_again(kept: Fl
     assert entry.actor_name == "Admin Ada"
     assert entry.subject == "password_reset to ada@contoso.test"
     assert admin.get(secret).status_code == 303
+
+
+def test_the_reading_is_noted_when_the_password_is_given_and_the_page_itself_writes_nothing(
+    kept: Flask, admin: Browser
+) -> None:
+    secret = links(admin)[0]
+    admin.confirm_for(secret)
+    noted = len(audit_entries(kept, "captured_mail.read"))
+
+    with statements(engine_of(kept)) as seen:
+        page = admin.get(secret)
+
+    assert (noted, page.status_code) == (1, 200)
+    assert [one for one in seen if one == "BEGIN IMMEDIATE"] == writing_ones(seen) == []
+
+
+def test_a_password_given_before_the_mail_was_captured_does_not_open_it(portal: Flask, admin: Browser) -> None:
+    queue_mail(portal, "password_reset")
+    with portal.app_context():
+        secret = f"{LIST}/{db.session.scalar(select(Message.id))}"
+    admin.confirm_for(secret)
+    send_what_is_due(portal)
+
+    answer = admin.get(secret)
+
+    assert answer.status_code == 303
+    assert audit_entries(portal, "captured_mail.read") == []
+
+
+@pytest.mark.parametrize("role", ["helpdesk", "user"])
+def test_a_password_given_by_somebody_who_may_not_read_it_is_no_reading(kept: Flask, admin: Browser, role: str) -> None:
+    other, secret = Browser(kept, role), links(admin)[0]
+
+    other.confirm_for(secret)
+
+    assert other.get(secret).status_code == 403
+    assert audit_entries(kept, "captured_mail.read") == []
 
 
 def test_the_ticket_of_one_session_opens_nothing_for_another(kept: Flask, admin: Browser) -> None:

@@ -7,7 +7,7 @@ from uuid import UUID
 
 import pytest
 from flask import Flask
-from sqlalchemy import text, update
+from sqlalchemy import select, update
 
 from portal import connections
 from portal.connections.models import ConnectionCheck
@@ -136,6 +136,25 @@ def test_what_failed_can_be_saved_as_a_draft_with_its_password(
     assert stored(portal).password_is_readable
 
 
+def test_the_default_that_failed_is_not_offered_as_a_draft_and_not_made_one(
+    portal: Flask, admin: Browser, server: SMTPServer
+) -> None:
+    connection_id = create(portal, smtp_values(smtp=at(server), role=Role.DEFAULT))
+    server.on("AUTH", "535 5.7.8 locked")
+    form = f"/connections/{connection_id}"
+    answer = admin.fill(form, {"reply_to": "mine@contoso.test"}, button="save")
+    page = answer.headers["Location"]
+
+    failed = finished(admin, answer)
+    saving = admin.post(f"{page}/saving", {"action": "draft"}, page=page)
+
+    assert "Save as draft" not in failed
+    assert saving.headers["Location"].startswith(f"{form}?candidate=")
+    back = admin.get(saving.headers["Location"]).text
+    assert "Nothing was saved. Mail leaves by this connection. Make another connection the default first." in back
+    assert stored(portal).values.role is Role.DEFAULT
+
+
 def test_what_failed_cannot_be_saved_as_if_it_had_passed(portal: Flask, admin: Browser, server: SMTPServer) -> None:
     failed = checked(admin, server, password="falsch")
 
@@ -159,8 +178,8 @@ def test_a_candidate_is_gone_once_it_was_used(portal: Flask, admin: Browser, ser
     checked(admin, server)
 
     with portal.app_context():
-        rows = db.session.execute(text("select candidate, sealed from connection_check")).all()
-    assert [tuple(row) for row in rows] == [(None, None)]
+        rows = db.session.execute(select(ConnectionCheck.candidate, ConnectionCheck.secrets)).all()
+    assert [tuple(row) for row in rows] == [(None, {})]
 
 
 def test_a_candidate_is_not_offered_after_15_minutes_and_then_purged(
@@ -177,7 +196,7 @@ def test_a_candidate_is_not_offered_after_15_minutes_and_then_purged(
     assert find(portal, "Main") is None
     with portal.app_context(), unit_of_work() as session:
         connections.purge_candidates(session, datetime.now(UTC))
-        assert session.execute(text("select sealed from connection_check")).scalars().all() == [None]
+        assert session.scalars(select(ConnectionCheck.secrets)).all() == [{}]
 
 
 def test_a_fresh_candidate_survives_the_purge_and_an_old_check_does_not(
@@ -189,10 +208,10 @@ def test_a_fresh_candidate_survives_the_purge_and_an_old_check_does_not(
 
     with portal.app_context(), unit_of_work() as session:
         connections.purge_candidates(session, datetime.now(UTC))
-        kept = session.execute(text("select sealed from connection_check")).scalars().all()
+        kept = session.scalars(select(ConnectionCheck.secrets)).all()
 
     assert len(kept) == 1
-    assert kept[0].startswith("v1.")
+    assert kept[0]["password"]["sealed"].startswith("v1.")
 
 
 def test_a_connection_that_changed_during_its_check_is_not_overwritten(

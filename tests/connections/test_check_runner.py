@@ -26,7 +26,7 @@ SESSION = uuid4()
 
 def keep(app: Flask, server: SMTPServer, name: str = "Main") -> UUID:
     values = smtp_values(name, smtp=replace(at(server), timeout_seconds=5))
-    candidate = Candidate(connection_id=None, started_from=0, values=values, secret=replaced())
+    candidate = Candidate(connection_id=None, started_from=0, values=values, secrets={"password": replaced()})
     asker = Asker(SESSION, uuid4(), "Ada", "192.0.2.7")
     with app.app_context(), unit_of_work() as session:
         box = installation_of(app).box
@@ -69,11 +69,12 @@ def test_four_checks_run_at_a_time_and_the_others_wait_for_their_turn(portal: Fl
 def test_more_checks_than_may_wait_are_refused(portal: Flask, server: SMTPServer) -> None:
     server.on("CONNECT", "421 4.3.2 busy", delay=0.3)
     runner = CheckRunner(engine_of(portal), installation_of(portal))
-    for number in range(24):
-        runner.start(keep(portal, server, f"Check {number}"))
+    *fitting, one_too_many = [keep(portal, server, f"Check {number}") for number in range(25)]
+    for check_id in fitting:
+        runner.start(check_id)
 
     with pytest.raises(TooManyChecks):
-        runner.start(keep(portal, server, "One too many"))
+        runner.start(one_too_many)
 
 
 def test_steps_are_stored_as_they_end(portal: Flask, server: SMTPServer) -> None:

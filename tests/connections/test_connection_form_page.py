@@ -9,13 +9,16 @@ from html import unescape
 
 import pytest
 from flask import Flask
+from sqlalchemy.orm import Session
 
 from portal import audit, email_settings
+from portal.connections import saving
+from portal.connections.smtp_values import SMTPValues
 from portal.connections.values import Method, Role, SecretChange
 from portal.email_settings import EmailSettings
 from portal.transaction import unit_of_work
 from portal.transports.smtp_settings import Auth, Security
-from tests.admin_browser import HTMX, Browser
+from tests.admin_browser import HTMX, Browser, form_with
 from tests.connections.making import (
     CONTOSO,
     NOW,
@@ -23,9 +26,11 @@ from tests.connections.making import (
     create,
     find,
     finished,
+    installation_of,
     smtp_values,
     stored,
     typed,
+    while_another_saves,
 )
 from tests.outside.smtp_server import SMTPServer
 
@@ -204,7 +209,7 @@ def test_a_password_typed_while_keep_is_chosen_is_not_silently_dropped(portal: F
     answer = admin.fill(page_of(portal), {"password_action": "keep", "password": "new"}, button="save")
 
     assert answer.status_code == 422
-    assert "A password was typed, but “Keep” is chosen." in answer.text
+    assert "Something was typed, but “Keep” is chosen." in answer.text
 
 
 def test_a_password_sent_without_an_action_replaces(portal: Flask, admin: Browser, server: SMTPServer) -> None:
@@ -233,7 +238,7 @@ def test_a_changed_host_never_gets_the_stored_password(
 def test_a_draft_with_a_changed_host_loses_the_stored_password(
     portal: Flask, admin: Browser, server: SMTPServer
 ) -> None:
-    saved(admin, server)
+    saved(admin, server, role="available")
 
     admin.fill(page_of(portal), {"host": "mail.contoso.test"}, button="draft")
 
@@ -251,6 +256,57 @@ def test_a_draft_that_is_finished_becomes_what_it_was_meant_for(
     assert stored(portal).values.role is Role.DEFAULT
 
 
+@pytest.mark.parametrize(
+    ("changes", "button"),
+    [({}, "draft"), ({"role": "draft"}, "save"), ({"role": "available"}, "save"), ({"role": "available"}, "check")],
+)
+def test_the_default_is_not_demoted_before_another_is_the_default(
+    portal: Flask, admin: Browser, server: SMTPServer, changes: dict[str, str | None], button: str
+) -> None:
+    saved(admin, server)
+
+    answer = admin.fill(page_of(portal), {"reply_to": "typed@contoso.test", **changes}, button=button)
+
+    assert answer.status_code == 422
+    error = re.search(r'id="role-error">(.*?)</div>', answer.text)
+    assert error
+    assert "Make another connection the default first." in error[1]
+    assert 'value="typed@contoso.test"' in answer.text
+    assert stored(portal).values.role is Role.DEFAULT
+
+
+def test_what_was_typed_over_the_default_can_be_put_by_under_another_name(portal: Flask, admin: Browser) -> None:
+    page = page_of(portal, "built-in")
+    assert f'value="draft" formaction="{NEW}"' in admin.get(page).text
+    typed_over = {**form_with(admin.get(page).text, "name").values, "reply_to": "a@contoso.test", "action": "draft"}
+
+    same_name = admin.client.post(NEW, data=typed_over)
+    other_name = admin.client.post(NEW, data={**typed_over, "name": "Later"})
+
+    assert same_name.status_code == 422
+    assert "Another connection has this name." in same_name.text
+    assert other_name.headers["Location"] == page_of(portal, "Later")
+    assert stored(portal, "Later").values.role is Role.DRAFT
+    assert stored(portal, "Later").values.reply_to == "a@contoso.test"
+    assert stored(portal, "built-in").values.role is Role.DEFAULT
+
+
+def test_a_name_that_somebody_takes_at_the_same_moment_is_said_beside_its_field(portal: Flask, admin: Browser) -> None:
+    draft, box = smtp_values(role=Role.DRAFT), installation_of(portal).box
+    typed_in = {**form_with(admin.get(NEW).text, "name").values, "name": "main", "action": "draft"}
+
+    def take_it(session: Session) -> None:
+        saving.create(session, draft, {}, box=box, actor=audit.COMMAND_LINE, now=NOW)
+
+    answer = while_another_saves(portal, take_it, lambda: admin.client.post(NEW, data=typed_in)).result()
+
+    assert answer.status_code == 422
+    error = re.search(r'id="name-error">(.*?)</div>', answer.text)
+    assert error
+    assert "Another connection has this name." in error[1]
+    assert stored(portal).values.name == "Main"
+
+
 def test_settings_of_another_method_stay_when_the_method_is_switched(
     portal: Flask, admin: Browser, server: SMTPServer
 ) -> None:
@@ -260,7 +316,7 @@ def test_settings_of_another_method_stay_when_the_method_is_switched(
 
     assert stored(portal).values.method is Method.CAPTURE
     assert stored(portal).values.smtp.host == server.host
-    assert stored(portal).password_is_readable
+    assert stored(portal).secrets_of(Method.SMTP)["password"].is_readable
 
 
 def test_an_older_form_does_not_overwrite_a_newer_change(portal: Flask, admin: Browser) -> None:
@@ -376,3 +432,67 @@ def test_an_empty_port_is_stored_as_the_usual_one(portal: Flask, admin: Browser,
     admin.fill(NEW, changes, button="draft")
 
     assert stored(portal).values.smtp.port == port
+
+
+STARTTLS_ON_587 = replace(CONTOSO, port=587)
+STARTTLS_ON_2525 = replace(CONTOSO, port=2525)
+
+
+@pytest.mark.parametrize(
+    ("present", "changes", "port"),
+    [
+        (STARTTLS_ON_587, {"security": "implicit_tls"}, 465),
+        (STARTTLS_ON_587, {"security": "none"}, 25),
+        (STARTTLS_ON_587, {"security": "implicit_tls", "port": None}, 465),
+        (STARTTLS_ON_587, {"security": "implicit_tls", "port": "2525"}, 2525),
+        (STARTTLS_ON_587, {"reply_to": "a@contoso.test"}, 587),
+        (STARTTLS_ON_2525, {"security": "implicit_tls"}, 2525),
+        (STARTTLS_ON_2525, {"security": "implicit_tls", "port": None}, 2525),
+    ],
+)
+def test_without_script_the_usual_port_follows_the_encryption(
+    portal: Flask, admin: Browser, present: SMTPValues, changes: dict[str, str | None], port: int
+) -> None:
+    create(portal, smtp_values(smtp=present))
+
+    admin.fill(page_of(portal), changes, button="draft")
+
+    assert stored(portal).values.smtp.port == port
+
+
+def test_with_script_the_port_is_what_stands_in_its_field(portal: Flask, admin: Browser) -> None:
+    create(portal, smtp_values(smtp=STARTTLS_ON_587))
+
+    admin.fill(page_of(portal), {"security": "none", "security_before": None}, button="draft")
+
+    assert stored(portal).values.smtp.port == 587
+
+
+def test_a_port_that_followed_is_shown_when_the_form_comes_back(portal: Flask, admin: Browser) -> None:
+    create(portal, smtp_values(smtp=STARTTLS_ON_587))
+
+    refused = admin.fill(page_of(portal), {"security": "implicit_tls"}, button="save")
+    again = form_with(refused.text, "port")
+
+    assert refused.status_code == 422
+    assert (again.values["port"], again.values["security_before"]) == ("465", "implicit_tls")
+
+
+def test_an_access_token_is_one_word(portal: Flask, admin: Browser, server: SMTPServer) -> None:
+    changes = {"auth": "oauthbearer", "password": "two words"}
+
+    answer = admin.fill(NEW, typed(server, **changes), button="save")
+
+    assert answer.status_code == 422
+    assert "An access token is one word" in answer.text
+    assert "two words" not in answer.text
+    assert find(portal, "Main") is None
+
+
+def test_what_a_page_never_offers_is_not_taken_as_a_way_of_signing_in(
+    portal: Flask, admin: Browser, server: SMTPServer
+) -> None:
+    answer = admin.fill(NEW, typed(server, auth="xoauth2"), button="draft")
+
+    assert answer.status_code == 422
+    assert find(portal, "Main") is None

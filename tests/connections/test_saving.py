@@ -8,6 +8,7 @@ from uuid import UUID
 import pytest
 from flask import Flask
 from sqlalchemy import text
+from sqlalchemy.orm import Session
 
 from portal.connections import saving
 from portal.connections.saving import ChangedMeanwhile, IsDefault, NameTaken
@@ -23,9 +24,11 @@ from tests.connections.making import (
     change,
     create,
     find,
+    installation_of,
     replaced,
     smtp_values,
     stored,
+    while_another_saves,
 )
 
 KEEP = SecretChange()
@@ -60,6 +63,32 @@ def test_giving_the_default_to_another_makes_the_former_available(portal: Flask)
     assert stored(portal, "built-in").values.role is Role.AVAILABLE
 
 
+@pytest.mark.parametrize("role", [Role.AVAILABLE, Role.DRAFT])
+def test_the_default_has_its_role_until_another_is_given_it(portal: Flask, role: Role) -> None:
+    main = create(portal, smtp_values(role=Role.DEFAULT))
+
+    with pytest.raises(IsDefault):
+        change(portal, main, smtp_values(role=role), KEEP)
+
+    assert stored(portal).values.role is Role.DEFAULT
+
+
+def test_of_two_made_the_default_at_the_same_moment_the_later_one_is_it(portal: Flask) -> None:
+    first, second = create(portal, smtp_values("First")), create(portal, smtp_values("Second"))
+    box = installation_of(portal).box
+
+    def make_first(session: Session) -> None:
+        saving.change(session, first, smtp_values("First", role=Role.DEFAULT), {}, box=box, actor=ADA, now=NOW)
+
+    def make_second() -> None:
+        change(portal, second, smtp_values("Second", role=Role.DEFAULT), KEEP)
+
+    assert while_another_saves(portal, make_first, make_second).exception() is None
+    assert stored(portal, "First").values.role is Role.AVAILABLE
+    assert stored(portal, "Second").values.role is Role.DEFAULT
+    assert stored(portal, "built-in").values.role is Role.AVAILABLE
+
+
 def test_the_former_default_cannot_take_the_role_back_from_an_old_form(portal: Flask) -> None:
     first = create(portal, smtp_values("First", role=Role.DEFAULT))
     seen = stored(portal, "First")
@@ -82,6 +111,16 @@ def test_two_names_that_differ_in_case_or_width_are_one(app: Flask, name: str) -
 
     with pytest.raises(NameTaken):
         create(app, smtp_values(name))
+
+
+def test_of_two_that_take_a_name_at_the_same_moment_one_is_told(portal: Flask) -> None:
+    def take_it(session: Session) -> None:
+        saving.create(session, smtp_values(), {}, box=installation_of(portal).box, actor=ADA, now=NOW)
+
+    other = while_another_saves(portal, take_it, lambda: create(portal, smtp_values("MAIN")))
+
+    assert isinstance(other.exception(), NameTaken)
+    assert stored(portal, "main").values.name == "Main"
 
 
 def test_a_connection_may_be_renamed_to_its_own_name_in_other_letters(app: Flask) -> None:
@@ -181,7 +220,7 @@ def test_changing_where_the_password_goes_drops_it(app: Flask, changed: dict[str
     change(app, connection_id, smtp_values(smtp=replace(CONTOSO, **changed)), KEEP)
 
     assert stored(app).password_stored_at is None
-    assert stored(app).lacks_password
+    assert stored(app).lacks_secret
 
 
 @pytest.mark.parametrize(

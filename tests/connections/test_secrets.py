@@ -12,22 +12,22 @@ from sqlalchemy import text
 
 from portal.connections import secrets
 from portal.connections.models import ConnectionSecret
-from portal.connections.secrets import why_password_is_needed
-from portal.connections.values import Method, SecretAction, SecretChange, SMTPValues
+from portal.connections.secrets import SecretState, why_secret_is_needed
+from portal.connections.smtp_values import SMTPValues
+from portal.connections.values import ConnectionValues, Method, SecretAction, SecretChange
 from portal.extensions import db
 from portal.secret_box import SecretBox, Unreadable
 from portal.transaction import unit_of_work
 from portal.transports.smtp_settings import Auth
-from tests.connections.making import CONTOSO, change, create, installation_of, replaced, smtp_values, stored
+from tests.connections.making import CONTOSO, NOW, change, create, installation_of, replaced, smtp_values, stored
 
 KEEP = SecretChange()
 
 
 def open_password(app: Flask, connection_id: UUID, smtp: SMTPValues = CONTOSO) -> str | Unreadable:
     with app.app_context():
-        row = secrets.find_password(db.session(), connection_id)
-        assert row is not None
-        return secrets.open_password(row, smtp, box=installation_of(app).box)
+        row = secrets.rows_of(db.session(), connection_id, Method.SMTP)["password"]
+        return secrets.open_secret(row, smtp.destination, box=installation_of(app).box)
 
 
 @pytest.mark.parametrize("password", ["geheim", "pä$$wört  🔑", " leading and trailing ", "x" * 4096])
@@ -55,7 +55,7 @@ def test_a_host_changed_behind_the_portals_back_makes_the_connection_need_its_se
         )
 
     assert stored(app).values.smtp.host == "evil.example"
-    assert stored(app).lacks_password
+    assert stored(app).lacks_secret
 
 
 def test_a_sealed_password_moved_to_another_connection_does_not_open(app: Flask) -> None:
@@ -79,7 +79,7 @@ def test_a_password_of_a_lost_key_leaves_the_page_standing(app: Flask) -> None:
         found = find_named(db.session(), "Main", box=other_key)
 
     assert found is not None
-    assert found.lacks_password
+    assert found.lacks_secret
     assert found.password_stored_at is not None
 
 
@@ -114,13 +114,17 @@ def test_a_password_does_not_show_in_a_repr() -> None:
 def test_when_the_password_has_to_be_typed(
     change: SecretChange, stored_for: SMTPValues | None, is_readable: bool, reason: str | None
 ) -> None:
-    found = why_password_is_needed(smtp_values(), change, stored_for=stored_for, is_readable=is_readable)
+    held = {"password": SecretState(NOW, is_readable)} if stored_for else {}
+    before = smtp_values(smtp=stored_for) if stored_for else None
 
-    assert (found is None) if reason is None else str(found).startswith(reason)
+    found = why_secret_is_needed(smtp_values(), {"password": change}, stored=held, stored_for=before)
+
+    assert found == (None if reason is None else ("password", found[1] if found else ""))
+    assert found is None or str(found[1]).startswith(str(reason))
 
 
 @pytest.mark.parametrize(
     "values", [smtp_values(smtp=replace(CONTOSO, auth=Auth.NONE)), replace(smtp_values(), method=Method.CAPTURE)]
 )
-def test_who_does_not_sign_in_needs_no_password(values: object) -> None:
-    assert why_password_is_needed(values, KEEP, stored_for=None, is_readable=False) is None  # type: ignore[arg-type]
+def test_who_does_not_sign_in_needs_no_password(values: ConnectionValues) -> None:
+    assert why_secret_is_needed(values, {}, stored={}, stored_for=None) is None

@@ -173,6 +173,17 @@ def test_the_former_default_stays_available_when_the_file_names_it_without_a_rol
     assert apply(portal, text) == []
 
 
+@pytest.mark.parametrize("role", ["available", "draft"])
+def test_the_former_default_gets_the_role_that_the_file_names_beside_a_new_default(portal: Flask, role: str) -> None:
+    text = f"connections:\n  - {{name: built-in, role: {role}}}\n" + EXAMPLE.partition("\n")[2]
+
+    apply(portal, text)
+
+    assert stored(portal, "main").values.role is Role.DEFAULT
+    assert stored(portal, "built-in").values.role == role
+    assert apply(portal, text) == []
+
+
 @pytest.mark.parametrize(
     ("settings", "expected"),
     [
@@ -216,6 +227,16 @@ def test_what_a_new_connection_leaves_out_follows_from_the_rest(
             "a second default",
         ),
         ("- {name: built-in, absent: true}", "line 2, connections[0]", "this is the default connection"),
+        (
+            "- {name: built-in, role: available}",
+            "line 2, connections[0].role",
+            "this is the default connection: make another one the default first",
+        ),
+        (
+            "- name: built-in\n    role: draft",
+            "line 3, connections[0].role",
+            "this is the default connection: make another one the default first",
+        ),
         ("- {name: a, absent: true, host: b.test}", "line 2, connections[0]", "an absent connection has a name"),
     ],
 )
@@ -245,3 +266,15 @@ def test_a_port_of_ones_own_stays_when_the_security_changes(portal: Flask) -> No
     apply(portal, "connections: [{name: relay, security: none}]")
 
     assert stored(portal, "relay").values.smtp.port == 2525
+
+
+def test_an_access_token_is_taken_for_a_generic_server(portal: Flask) -> None:
+    apply(portal, EXAMPLE.replace("auth: password", "auth: oauthbearer"))
+
+    assert stored(portal, "main").values.smtp.auth is Auth.OAUTHBEARER
+    assert stored(portal, "main").password_is_readable
+
+
+def test_what_follows_from_the_method_cannot_be_written(portal: Flask) -> None:
+    with pytest.raises(SettingsFileError, match="xoauth2 is not one of: none, password, plain, login, oauthbearer"):
+        plan(portal, EXAMPLE.replace("auth: password", "auth: xoauth2"))

@@ -9,8 +9,9 @@ from flask import Flask
 
 from portal import audit, connections, email_settings
 from portal.connections import MailState
+from portal.connections.smtp_values import SMTPValues
 from portal.connections.states import State, states_of
-from portal.connections.values import Role, SecretChange, SMTPValues
+from portal.connections.values import Role, SecretChange
 from portal.email_settings import EmailSettings
 from portal.extensions import db
 from portal.transaction import unit_of_work

@@ -7,7 +7,8 @@ from dataclasses import replace
 import pytest
 
 from portal.connections.installation import default_helo_name
-from portal.connections.values import ConnectionValues, SMTPValues, usual_security
+from portal.connections.smtp_values import SMTPValues, usual_security
+from portal.connections.values import ConnectionValues
 from portal.transports.smtp_settings import Security
 from tests.connections.making import CONTOSO, smtp_values
 

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from flask import Flask
 
 from portal import audit, email_settings
+from portal.connections.announcing import banners, mail_status
+from portal.connections.states import MailState, mail_state_of
 from portal.connections.values import ConnectionValues, Method, Role, SecretChange
 from portal.connections.ways_out import open_transport, ways_out
+from portal.doctor import examine
 from portal.email_settings import EmailSettings
+from portal.extensions import db
 from portal.mail.addresses import Mailbox
 from portal.outbox.prepared import WaysOut
 from portal.secret_box import SecretBox
@@ -20,10 +26,13 @@ from portal.transports.smtp_settings import Auth, Security
 from tests.connections.making import (
     CONTOSO,
     NOW,
+    change,
     create,
     engine_of,
     installation_of,
+    queue_mail,
     replaced,
+    send_what_is_due,
     smtp_values,
     stored,
 )
@@ -87,6 +96,105 @@ def test_fallbacks_follow_in_their_order_and_nobody_else(portal: Flask) -> None:
     create(portal, smtp_values("Draft", role=Role.DRAFT))
 
     assert [way.name for way in ask(portal).ways] == ["First", "Second", "Third"]
+
+
+def test_fallbacks_are_told_from_the_default(portal: Flask) -> None:
+    create(portal, smtp_values("Second", role=Role.FALLBACK, fallback_order=1))
+    create(portal, smtp_values("First", role=Role.DEFAULT))
+
+    assert [way.is_fallback for way in ask(portal).ways] == [False, True]
+
+
+def test_a_fallback_without_its_password_is_left_out(portal: Flask) -> None:
+    create(portal, smtp_values("Third", role=Role.FALLBACK, fallback_order=2))
+    create(portal, smtp_values("Second", role=Role.FALLBACK, fallback_order=1), SecretChange())
+    create(portal, smtp_values("First", role=Role.DEFAULT))
+
+    assert [way.name for way in ask(portal).ways] == ["First", "Third"]
+
+
+def told(app: Flask) -> tuple[str, list[str], MailState, str]:
+    """What people see of mail: the pill, the banners, the state that decides on secret kinds, and the doctor's line."""
+    with app.app_context():
+        session, installation = db.session(), installation_of(app)
+        pill = str(mail_status(session, installation=installation).label)
+        texts = [str(banner.text) for banner in banners(session, installation=installation)]
+        state = mail_state_of(session, installation=installation)
+        [line] = [finding.text for finding in examine(app, NOW) if finding.about == "mail"]
+    return pill, texts, state, line
+
+
+@pytest.fixture
+def broken() -> Iterator[SMTPServer]:
+    """A server that refuses every sign-in."""
+    with SMTPServer(accounts={"relay": "another"}) as server:
+        yield server
+
+
+def by(server: SMTPServer, name: str, **changes: Any) -> ConnectionValues:
+    return smtp_values(name, replace(CONTOSO, host=server.host, port=server.port, security=Security.NONE), **changes)
+
+
+def test_mail_leaves_by_the_fallback_while_the_default_is_paused_and_people_are_told(
+    portal: Flask, broken: SMTPServer, server: SMTPServer
+) -> None:
+    create(portal, by(server, "Second", role=Role.FALLBACK, fallback_order=1, from_address="desk@contoso.test"))
+    default = create(portal, by(broken, "First", role=Role.DEFAULT))
+    queue_mail(portal, "password_reset")
+
+    send_what_is_due(portal)
+    pill, texts, state, line = told(portal)
+
+    [message] = server.wait_for_messages(1)
+    assert message.mail_from == "desk@contoso.test"
+    assert b"From: desk@contoso.test\r\n" in message.content
+    assert pill == "Mail leaves by a fallback"
+    assert "Mail leaves by Second while First is paused." in texts
+    assert state is MailState.READY
+    assert line == "leaves by the fallback Second while First cannot send"
+
+    change(portal, default, by(server, "First", role=Role.DEFAULT), replaced())
+    assert told(portal)[:2] == ("Mail leaves", [])
+
+
+def test_mail_leaves_by_the_fallback_while_the_default_lacks_its_password(portal: Flask, server: SMTPServer) -> None:
+    create(portal, by(server, "Second", role=Role.FALLBACK, fallback_order=1))
+    create(portal, by(server, "First", role=Role.DEFAULT), SecretChange())
+    queue_mail(portal, "password_reset")
+
+    send_what_is_due(portal)
+    pill, texts, state, _ = told(portal)
+
+    assert len(server.wait_for_messages(1)) == 1
+    assert pill == "Mail leaves by a fallback"
+    assert "Mail leaves by Second while First cannot send." in texts
+    assert state is MailState.READY
+
+
+def test_while_the_default_sends_nobody_is_told_of_fallbacks(portal: Flask, server: SMTPServer) -> None:
+    create(portal, by(server, "Second", role=Role.FALLBACK, fallback_order=1))
+    create(portal, by(server, "First", role=Role.DEFAULT))
+
+    assert told(portal) == ("Mail leaves", [], MailState.READY, "leaves by the default connection")
+
+
+def test_a_fallback_without_a_default_is_no_way_out(app: Flask, server: SMTPServer) -> None:
+    create(app, by(server, "Second", role=Role.FALLBACK, fallback_order=1))
+
+    assert told(app)[2] is MailState.NO_WAY_OUT
+
+
+def test_where_the_fallback_is_paused_too_nobody_is_told_that_mail_leaves(portal: Flask, broken: SMTPServer) -> None:
+    create(portal, by(broken, "Second", role=Role.FALLBACK, fallback_order=1))
+    create(portal, by(broken, "First", role=Role.DEFAULT))
+    queue_mail(portal)
+
+    send_what_is_due(portal)
+    pill, texts, state, _ = told(portal)
+
+    assert pill == "Mail is paused"
+    assert not any("leaves by" in text for text in texts)
+    assert state is MailState.READY, "it waits for either"
 
 
 def test_switched_off_mail_has_no_way_and_says_why(portal: Flask) -> None:
@@ -180,7 +288,7 @@ def test_no_sign_in_means_no_password(portal: Flask) -> None:
     create(portal, smtp_values(smtp=replace(CONTOSO, auth=Auth.NONE, username=""), role=Role.DEFAULT), SecretChange())
 
     assert [way.name for way in ask(portal).ways] == ["Main"]
-    assert not stored(portal).lacks_password
+    assert not stored(portal).lacks_secret
 
 
 def test_a_capturing_connection_may_stand_beside_others(portal: Flask) -> None:

@@ -19,8 +19,7 @@ Try
     "{mail_server}" is the default and works: open it and press Check.
     "{application}" works too: it sends as {portal} without asking anybody.
     "{google}" is a draft with everything filled in: open it, press Connect, choose {portal}, press Allow.
-    "{microsoft}" is one as well. Its sign-in page is at {microsoft_url}, with a certificate of its own making
-    that your browser warns of the first time: choose Advanced, then to continue. Nobody but you is at the other end.
+    "{microsoft}" is one as well: Connect, choose {portal}, press Accept.
   Test messages
     Send one by each connection, to any address. What the stand-ins take is shown here.
   Forgotten password
@@ -45,7 +44,6 @@ def text(*, url: str, password: str, stand_ins: StandIns, folder: Path) -> str:
         application=APPLICATION,
         google=GOOGLE,
         microsoft=MICROSOFT,
-        microsoft_url=stand_ins.microsoft.login_url,
         portal=PORTAL,
         someone=next(iter(PEOPLE)),
         smtp_port=stand_ins.smtp.port,

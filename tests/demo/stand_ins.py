@@ -17,7 +17,6 @@ from types import TracebackType
 from typing import Protocol, Self
 
 from portal.config import DEFAULT_MAIL_PORTS
-from tests.demo.plain_pages import PlainPages
 from tests.outside.certificates import Authority
 from tests.outside.google import GoogleServer
 from tests.outside.microsoft import MicrosoftServer
@@ -60,10 +59,10 @@ class StandIns:
         self._callback_base = callback_base
         self._bundle = folder / "authority.pem"
         certificate = self._authority.issue("127.0.0.1", "localhost")
-        self.google = GoogleServer(certificate=certificate, port=ports.google)
-        self.microsoft = MicrosoftServer(certificate=certificate, port=ports.microsoft)
+        # Browsers warn of certificates of our own making, so what people see goes without.
+        self.google = GoogleServer(certificate=None, port=ports.google)
+        self.microsoft = MicrosoftServer(certificate=None, port=ports.microsoft)
         self.smtp = SMTPServer(accounts=dict([SMTP_ACCOUNT]), tls="starttls", certificate=certificate, port=ports.smtp)
-        self._google_pages = PlainPages(("127.0.0.1", ports.google), authority_pem=self._authority.pem)
         self._stack = ExitStack()
 
     def __enter__(self) -> Self:
@@ -71,7 +70,7 @@ class StandIns:
         self._register_with_microsoft()
         self._bundle.write_text(self._authority.pem)
         with ExitStack() as stack:
-            for server in (self.google, self.microsoft, self.smtp, self._google_pages):
+            for server in (self.google, self.microsoft, self.smtp):
                 stack.enter_context(server)
             self._stack = stack.pop_all()
         return self
@@ -96,17 +95,13 @@ class StandIns:
             "PORTAL_CA_BUNDLE": str(self._bundle),
             "PORTAL_MAIL_ALLOW": "127.0.0.0/8",
             "PORTAL_MAIL_PORTS": f"{DEFAULT_MAIL_PORTS},{self.smtp.port}",
-            "PORTAL_GOOGLE_AUTHORIZATION_URL": google["authorization_url"].replace(
-                self.google.url, self._google_pages.url
-            ),
+            "PORTAL_GOOGLE_AUTHORIZATION_URL": google["authorization_url"],
             "PORTAL_GOOGLE_TOKEN_URL": google["token_url"],
             "PORTAL_GOOGLE_REVOCATION_URL": google["revocation_url"],
             "PORTAL_GOOGLE_USERINFO_URL": google["userinfo_url"],
             "PORTAL_GOOGLE_API_URL": google["api_url"],
             "PORTAL_MICROSOFT_LOGIN_URL": self.microsoft.login_url,
             "PORTAL_MICROSOFT_GRAPH_URL": self.microsoft.graph_url,
-            # Google's library refuses the plain pages otherwise.
-            "OAUTHLIB_INSECURE_TRANSPORT": "1",
         }
 
     def _register_with_google(self) -> None:

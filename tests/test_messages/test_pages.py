@@ -11,18 +11,12 @@ from flask import Flask
 
 from portal import audit, connections, schema
 from portal.connections.saving import create
-from portal.connections.values import (
-    Auth,
-    ConnectionValues,
-    Method,
-    Role,
-    SecretChange,
-    Security,
-    SMTPValues,
-)
+from portal.connections.smtp_values import SMTPValues
+from portal.connections.values import ConnectionValues, Method, Role
 from portal.extensions import db
 from portal.outbox import worker
 from portal.transaction import unit_of_work
+from portal.transports.smtp_settings import Auth, Security
 from tests.admin_browser import Browser
 from tests.outside.smtp_server import SMTPServer
 
@@ -41,7 +35,7 @@ def portal(app: Flask, server: SMTPServer) -> Flask:
     )
     with app.app_context(), unit_of_work() as session:
         box = app.extensions["secret_box"]
-        create(session, values, SecretChange(), box=box, actor=audit.COMMAND_LINE, now=datetime.now(UTC))
+        create(session, values, {}, box=box, actor=audit.COMMAND_LINE, now=datetime.now(UTC))
     return app
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from portal.connections.oauth.provider import Grant
@@ -67,3 +67,9 @@ class HeldGrant:
             expires_at=self.expires_at,
             secret_slot=secret_slot,
         )
+
+
+def without_access_token(grant: Grant) -> Grant:
+    """What renews a grant, alone. Raises NoGrant."""
+    stored = replace(HeldGrant.read(grant.stored), access_token="").as_grant().stored if grant.stored else ""
+    return replace(grant, stored=stored, access_token="")

@@ -108,9 +108,12 @@ ROWS = (
     ),
     Row(
         code="google.consent_missing",
-        cause=N_("Nobody has agreed at Google yet that the portal may send as %(mailbox)s, or for other values."),
+        cause=N_("Nobody has agreed yet at Google that this connection may send, or its settings changed since then."),
         who=YOU,
-        remedy=_RECONNECT,
+        remedy=N_(
+            "Press Connect on this connection's page, sign in with the account that mail is sent by, and allow what "
+            "Google asks. Waiting messages leave by themselves afterwards."
+        ),
     ),
     Row(
         code="google.grant_dead",

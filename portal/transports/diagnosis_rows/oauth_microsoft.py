@@ -151,12 +151,12 @@ ROWS = (
     Row(
         code="microsoft.consent_missing",
         cause=N_(
-            "Nobody has agreed yet at Microsoft that the portal may send as %(mailbox)s, or it was for other values."
+            "Nobody has agreed yet at Microsoft that this connection may send, or its settings changed since then."
         ),
         who=YOU,
         remedy=N_(
-            "Press Connect on this connection's page, sign in as %(mailbox)s and accept what Microsoft asks. Waiting "
-            "messages leave by themselves afterwards."
+            "Press Connect on this connection's page, sign in with the account that mail is sent by, and accept what "
+            "Microsoft asks. Waiting messages leave by themselves afterwards."
         ),
     ),
     Row(

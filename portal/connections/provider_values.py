@@ -1,0 +1,82 @@
+"""What a person sets of a connection to Google or Microsoft, as plain values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from enum import StrEnum
+from typing import Any, Self
+
+from portal.connections.oauth.provider import Cloud
+from portal.connections.smtp_values import SMTPValues
+
+# Of the server that mail is handed to with `send_through: smtp`; a host left empty is the provider's own.
+SERVER_FIELDS = ("host", "port", "security", "verify_certificate", "ca_certificate", "helo_name", "timeout_seconds")
+
+
+_NOT_SET = SMTPValues()
+
+
+class SendThrough(StrEnum):
+    """How a provider is handed mail."""
+
+    API = "api"  # Gmail API, Microsoft Graph
+    SMTP = "smtp"  # AUTH XOAUTH2
+
+
+class Credential(StrEnum):
+    """What an application proves itself with."""
+
+    SECRET = "secret"  # noqa: S105 - a kind of credential, not one
+    CERTIFICATE = "certificate"
+    FEDERATED = "federated"  # a token that the platform keeps in a file
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProviderValues:
+    """The settings of one method of Google's or Microsoft's; empty text means "not set". Secrets are kept apart."""
+
+    client_id: str = ""
+    tenant_id: str = ""  # Microsoft: a GUID, a domain, or "organizations"
+    cloud: Cloud = Cloud.GLOBAL
+    mailbox: str = ""  # whom it sends as; "": whoever consents
+    send_through: SendThrough = SendThrough.API
+    scope: str = ""  # "": what sending needs
+    credential: Credential = Credential.SECRET
+    client_certificate: str = ""  # PEM, public
+    federated_token_file: str = ""
+    secret_id: str = ""
+    secret_expires_on: str = ""  # RFC 3339 full-date
+    server: SMTPValues = _NOT_SET
+
+    @property
+    def uses_smtp(self) -> bool:
+        """Whether mail is handed over by SMTP."""
+        return self.send_through is SendThrough.SMTP
+
+    @property
+    def destination(self) -> str:
+        """Where secrets and tokens go; when this changes, they are dropped."""
+        server = f" {self.server.destination}" if self.uses_smtp else ""
+        return f"{self.tenant_id.lower()} {self.cloud} {self.send_through}{server}"
+
+    def named(self) -> dict[str, Any]:
+        """Every setting by the name that forms, files and the audit log share."""
+        own = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "server"}
+        return own | {name: getattr(self.server, name) for name in SERVER_FIELDS}
+
+    def to_json(self) -> dict[str, Any]:
+        """What `from_json` reads back."""
+        own = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "server"}
+        return own | {"server": self.server.to_json()}
+
+    @classmethod
+    def from_json(cls, stored: Mapping[str, Any] | None) -> Self:
+        """What `to_json` wrote; what it does not name has its default."""
+        if not stored:
+            return cls()
+        known = {field.name: stored[field.name] for field in fields(cls) if field.name in stored}
+        for name, kind in (("cloud", Cloud), ("send_through", SendThrough), ("credential", Credential)):
+            if name in known:
+                known[name] = kind(known[name])
+        return replace(cls(), **{**known, "server": SMTPValues.from_json(stored.get("server"))})
