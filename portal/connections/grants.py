@@ -61,14 +61,11 @@ def outdate(session: Session, connection_id: UUID, *, now: datetime) -> None:
 
 def forget_moved(session: Session, connection_id: UUID, before: ConnectionValues, after: ConnectionValues) -> str:
     """Drop what was granted to another application or for another server; returns whose consent that was, or ""."""
-    accounts = [""]
-    for row in session.scalars(select(ConnectionGrant).where(ConnectionGrant.connection_id == connection_id)).all():
-        was, wanted = (replace(values, method=Method(row.method)) for values in (before, after))
-        if stored_context(connection_id, was) != stored_context(connection_id, wanted):
-            accounts.append(row.account)
-            session.delete(row)
-    session.flush()
-    return max(accounts)
+    was = replace(before, method=after.method)
+    if stored_context(connection_id, was) == stored_context(connection_id, after):
+        return ""
+    dropped = delete(ConnectionGrant).where(*_mine(connection_id, after.method)).returning(ConnectionGrant.account)
+    return session.scalar(dropped) or ""
 
 
 @dataclass(frozen=True)

@@ -84,7 +84,7 @@ def change(
 ) -> None:
     """Store changed values; a paused way out is tried anew. What is equal already is not a change.
 
-    The stored password is dropped where its destination changed and no new one came. Raises NameTaken, IsDefault
+    The stored secrets and consent are dropped where their destination changed and no new ones came. Raises NameTaken, IsDefault
     where the default would get another role, and ChangedMeanwhile when `expected_version` is given and is not the
     stored one, or the connection is gone.
     """
@@ -98,9 +98,14 @@ def change(
     changes = _differences(before, values)
     for field in secrets.store(session, connection_id, before, values, secret_changes, box=box, now=now):
         changes[field] = audit.CHANGED
+    forgotten = grants.forget_moved(session, connection_id, before, values)
+    if forgotten:
+        changes["consent"] = (forgotten, None)
+    if changes:
+        grants.outdate(session, connection_id, now=now)
     if grant is not None:
         grants.store(session, connection_id, values, grant, box=box, now=now)
-        changes["consent"] = (None, grant.account)
+        changes["consent"] = (forgotten or None, grant.account)
     if not changes:
         return
     row.version += 1
