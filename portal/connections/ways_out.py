@@ -12,11 +12,12 @@ from sqlalchemy.orm import Session
 
 from portal import email_settings
 from portal.connections.installation import Installation
+from portal.connections.provider_limits import limits_of
 from portal.connections.provider_transports import open_provider
 from portal.connections.secrets import needed_secret, readable_secrets
 from portal.connections.senders import sender_of
 from portal.connections.stored import StoredConnection, all_connections, find
-from portal.connections.values import DEFAULT_MAX_CONNECTIONS, PASSWORD, Role
+from portal.connections.values import PASSWORD, Role
 from portal.email_settings import EmailSettings
 from portal.mail.addresses import Mailbox
 from portal.outbox.prepared import WayOut, WaysOut
@@ -100,7 +101,7 @@ def _needs_secret(one: StoredConnection) -> WaysOut:
 
 
 def _way_out(one: StoredConnection, organisation: EmailSettings, *, captures: bool) -> WayOut:
-    sender = sender_of(one.values, organisation)
+    sender, limits = sender_of(one.values, organisation), limits_of(one.values)
     mailbox = sender.mailbox or (CAPTURE_SENDER if captures else None)
     return WayOut(
         connection_id=one.id,
@@ -108,8 +109,8 @@ def _way_out(one: StoredConnection, organisation: EmailSettings, *, captures: bo
         name=one.values.name,
         from_mailbox=mailbox,
         envelope_from=sender.envelope_from or None,
-        max_connections=one.values.max_connections or DEFAULT_MAX_CONNECTIONS,
-        messages_per_minute=one.values.messages_per_minute,
+        max_connections=limits.max_connections,
+        messages_per_minute=limits.messages_per_minute,
         is_fallback=one.values.role is Role.FALLBACK,
     )
 
