@@ -200,14 +200,14 @@ def _connections(app: Flask, server: SMTPServer) -> dict[str, str]:
 
 
 def _provider_connections(app: Flask) -> dict[str, str]:
-    """An application at Microsoft whose secret soon ends, and a service account at Google; neither sends."""
+    """An application at Microsoft and a service account at Google; neither sends."""
     main = ConnectionValues(name="Graph", method=Method.MICROSOFT_APP, from_address="portal@contoso.test")
     application = ProviderValues(
         client_id="6f1c6a1e-0000-4000-8000-123456789abc",
         tenant_id="contoso.test",
         mailbox="portal@contoso.test",
         secret_id="11111111-2222-4333-8444-555555555555",
-        secret_expires_on=(_now() + 12 * _A_DAY).date().isoformat(),
+        secret_expires_on=(_now() + 41 * _A_DAY).date().isoformat(),
     )
     workspace = replace(main, name="Workspace", method=Method.GOOGLE_SERVICE_ACCOUNT, role=Role.DRAFT)
     secrets = {"client_secret": replaced(APPLICATION), "next_client_secret": replaced(NEXT)}

@@ -13,7 +13,7 @@ from sqlalchemy import delete, null, select, update
 from sqlalchemy.orm import Session
 
 from portal import audit
-from portal.connections.grant_sealing import grant_from_text, grant_to_text, open_grant
+from portal.connections.grant_sealing import grant_from_text, grant_to_text, granted_for, open_grant
 from portal.connections.models import ConnectionCheck, ConnectionGrant
 from portal.connections.oauth.provider import Grant
 from portal.connections.registrations import what_registration_lacks
@@ -94,7 +94,7 @@ def keep(
 
 def seal_grant(check_id: UUID, values: ConnectionValues, grant: Grant, *, box: SecretBox) -> str:
     """What somebody consented to for a candidate, as its check keeps it."""
-    return box.seal(grant_to_text(grant), f"{_context(check_id, values)}:grant")
+    return box.seal(grant_to_text(grant), _grant_context(check_id, values))
 
 
 def find_candidate(
@@ -113,7 +113,7 @@ def candidate_of(row: ConnectionCheck, *, box: SecretBox) -> Candidate | None:
         return None
     values = ConnectionValues.from_json(row.candidate)
     context = _context(row.id, values)
-    grant = box.open(row.sealed_grant, f"{context}:grant") if row.sealed_grant else None
+    grant = box.open(row.sealed_grant, _grant_context(row.id, values)) if row.sealed_grant else None
     return Candidate(
         connection_id=row.connection_id,
         started_from=row.started_from,
@@ -229,3 +229,7 @@ def purge_candidates(session: Session, now: datetime) -> None:
 def _context(check_id: UUID, values: ConnectionValues) -> str:
     """Bound to where it goes: a password typed for one server does not open for another."""
     return f"connection_check.secrets:{check_id}:{values.method}:{values.destination}"
+
+
+def _grant_context(check_id: UUID, values: ConnectionValues) -> str:
+    return f"connection_check.sealed_grant:{check_id}:{granted_for(values)}"

@@ -56,6 +56,8 @@ def read_smtp(node: Node, present: SMTPValues) -> SMTPValues:
     auth = node.choice("auth", [str(auth) for auth in _AUTHS])
     if auth or is_first:
         smtp = replace(smtp, auth=Auth(auth) if auth else Auth.PASSWORD if smtp.username else Auth.NONE)
+    if smtp.auth is Auth.DEFAULT_CREDENTIALS:
+        smtp = replace(smtp, username="", domain="")  # the host's own identity is not named here
     return smtp
 
 
@@ -105,7 +107,8 @@ def _server(node: Node, present: SMTPValues) -> SMTPValues:
         smtp = replace(smtp, port=node.integer("port", 1, 65535))
     if node.has("timeout_seconds"):
         smtp = replace(smtp, timeout_seconds=node.integer("timeout_seconds", 1, 600) or DEFAULT_TIMEOUT_SECONDS)
-    if security or not present.host:
+    is_new = not present.host and present.port is None
+    if security or is_new:
         smtp = replace(smtp, security=Security(security) if security else usual_security(smtp.port))
     if smtp.port is None or (follows_security and not node.has("port")):
         smtp = replace(smtp, port=USUAL_PORTS[smtp.security])

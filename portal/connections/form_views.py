@@ -23,6 +23,7 @@ from portal.connections.candidate_views import (
 from portal.connections.candidates import Candidate, what_is_missing
 from portal.connections.consent_pages import consent_part
 from portal.connections.forms import CHECK, MAKE_KEY_PAIR, PROMOTE, ConnectionForm
+from portal.connections.grant_sealing import granted_for
 from portal.connections.installation import Installation, default_helo_name
 from portal.connections.key_pairs import pair_problem_of, with_new_key_pair, with_next_secret_promoted
 from portal.connections.method_switching import (
@@ -33,12 +34,12 @@ from portal.connections.method_switching import (
 )
 from portal.connections.presets import PRESETS, fill, preset_for_host
 from portal.connections.provider_guidance import facts, guidance_of, usual_hosts
+from portal.connections.provider_limits import usual_limits
 from portal.connections.saving import IsDefault, NameTaken
 from portal.connections.smtp_values import DEFAULT_TIMEOUT_SECONDS, USUAL_PORTS
 from portal.connections.states import states_of
 from portal.connections.stored import StoredConnection, find, find_default, find_named
 from portal.connections.values import (
-    DEFAULT_MAX_CONNECTIONS,
     KEPT,
     PRIVATE_KEY,
     SECRETS_OF,
@@ -177,11 +178,8 @@ def _with_secrets_kept(form: ConnectionForm, candidate: Candidate) -> Candidate:
         else change
         for field, change in candidate.secrets.items()
     }
-    if is_moved:
-        return replace(candidate, secrets=kept)
-    was = earlier.values.provider.client_id if earlier.values.provider else ""
-    is_same_application = candidate.values.provider is not None and candidate.values.provider.client_id == was
-    return replace(candidate, secrets=kept, grant=earlier.grant if is_same_application else None)
+    is_granted = granted_for(earlier.values) == granted_for(candidate.values)
+    return replace(candidate, secrets=kept, grant=earlier.grant if is_granted else None)
 
 
 def _found(connection_id: UUID) -> StoredConnection:
@@ -266,7 +264,8 @@ def form_page(form: ConnectionForm, present: StoredConnection | None, *, status:
         chosen_preset=request.args.get("preset"),
         organisation=organisation,
         default_helo_name=default_helo_name(installation.public_host),
-        default_max_connections=DEFAULT_MAX_CONNECTIONS,
+        usual_limits=usual_limits(shown),
+        default_credentials_note=labels.default_credentials_note(),
         method_notes={**labels.METHOD_NOTES, Method.BUILTIN: _builtin_note(installation)},
         method_icons=labels.METHOD_ICONS,
         role_notes=labels.ROLE_NOTES,

@@ -28,7 +28,13 @@ from portal.connections.provider_texts import (
 )
 from portal.connections.provider_values import Credential, ProviderValues, SendThrough
 from portal.connections.smtp_texts import parse_helo_name, parse_host, parse_name, parse_sign_in_name
-from portal.connections.smtp_values import DEFAULT_TIMEOUT_SECONDS, USUAL_PORTS, SMTPValues, usual_security
+from portal.connections.smtp_values import (
+    DEFAULT_TIMEOUT_SECONDS,
+    USUAL_PORTS,
+    WITHOUT_PASSWORD,
+    SMTPValues,
+    usual_security,
+)
 from portal.connections.typed_fields import CertificateField, NumberField, SecretField
 from portal.connections.values import (
     CLIENT_SECRET,
@@ -172,7 +178,7 @@ class ConnectionForm(FlaskForm):
         present = replace(present, method=Method(method)) if method in set(Method) else present
         form: Self = cls(data={**present.named(), "version": version})
         server = present.provider.server if present.provider else present.smtp
-        if not form.security.raw_data and not server.host:
+        if not form.security.raw_data and not server.host and server.port is None:
             form.security.data = str(usual_security(form.port.data))
         if not form.auth.raw_data and not present.smtp.host:
             form.auth.data = str(Auth.PASSWORD if form.username.data else Auth.NONE)
@@ -196,7 +202,7 @@ class ConnectionForm(FlaskForm):
             self[name].errors = []
         if self.method.data == Method.SMTP and not self.is_draft:
             self._require(self.host, N_("Enter the host, for example smtp.contoso.com."))
-            if self.auth.data != Auth.NONE:
+            if self.auth.data not in WITHOUT_PASSWORD:
                 self._require(self.username, N_("Enter the user name, or choose to send without authentication."))
                 if self._secret_action(PASSWORD) is SecretAction.REPLACE:
                     self._require(self.password, N_("Enter the password."))
@@ -276,11 +282,12 @@ class ConnectionForm(FlaskForm):
             return None
 
     def _smtp(self) -> SMTPValues:
+        is_host = self.auth.data == Auth.DEFAULT_CREDENTIALS
         return replace(
             self._server(),
             auth=Auth(self.auth.data),
-            username=self.username.value(),
-            domain=self.domain.value(),
+            username="" if is_host else self.username.value(),
+            domain="" if is_host else self.domain.value(),
         )
 
     def _server(self) -> SMTPValues:
@@ -314,10 +321,12 @@ class ConnectionForm(FlaskForm):
         )
 
     def _secret(self, name: str) -> SecretChange:
+        if name == PASSWORD and self.auth.data == Auth.DEFAULT_CREDENTIALS:
+            return SecretChange(SecretAction.CLEAR)  # the host's own identity has none to be kept
         action, field = self._secret_action(name), self[name]
         if action is not SecretAction.REPLACE:
             return SecretChange(action)
-        is_idle = not field.data and (name != PASSWORD or self.auth.data == Auth.NONE)
+        is_idle = not field.data and (name != PASSWORD or self.auth.data in WITHOUT_PASSWORD)
         return SecretChange() if is_idle else SecretChange(action, field.value(self))
 
     def _secret_action(self, name: str) -> SecretAction:

@@ -53,9 +53,15 @@ def open_grant(row: ConnectionGrant, values: ConnectionValues, *, box: SecretBox
 
 
 def stored_context(connection_id: UUID, values: ConnectionValues) -> str:
-    """What a stored grant is sealed for: another application or another server must not use it."""
-    client_id = values.provider.client_id if values.provider else ""
-    return f"connection_grant.sealed:{connection_id}:{values.method}:{client_id}:{values.destination}"
+    """What a stored grant is sealed for."""
+    return f"connection_grant.sealed:{connection_id}:{granted_for(values)}"
+
+
+def granted_for(values: ConnectionValues) -> str:
+    """What a grant is bound to: another application or server must not use it, nor is it for sending another way."""
+    own = values.provider
+    application = f"{own.client_id} {own.send_through}" if own else ""
+    return f"{values.method}:{application}:{values.destination}"
 
 
 def grant_to_text(grant: Grant) -> str:

@@ -56,9 +56,8 @@ class ProviderValues:
 
     @property
     def destination(self) -> str:
-        """Where secrets and tokens go; when this changes, they are dropped."""
-        server = f" {self.server.destination}" if self.uses_smtp else ""
-        return f"{self.tenant_id.lower()} {self.cloud} {self.send_through}{server}"
+        """Where secrets go; when this changes, they are dropped."""
+        return f"{self.tenant_id.lower()} {self.cloud} {self.server.destination}"
 
     def named(self) -> dict[str, Any]:
         """Every setting by the name that forms, files and the audit log share."""

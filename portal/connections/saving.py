@@ -84,9 +84,9 @@ def change(
 ) -> None:
     """Store changed values; a paused way out is tried anew. What is equal already is not a change.
 
-    The stored secrets and consent are dropped where their destination changed and no new ones came. Raises NameTaken, IsDefault
-    where the default would get another role, and ChangedMeanwhile when `expected_version` is given and is not the
-    stored one, or the connection is gone.
+    The stored secrets and consent are dropped where their destination changed and no new ones came. Raises NameTaken,
+    IsDefault where the default would get another role, and ChangedMeanwhile when `expected_version` is given and is
+    not the stored one, or the connection is gone.
     """
     row = session.scalars(_locked(connection_id)).one_or_none()
     if row is None or (expected_version is not None and row.version != expected_version):

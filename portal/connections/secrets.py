@@ -176,8 +176,8 @@ def _why_stored_one_does_not_serve(
                 "is only ever sent where it was typed for."
             )
         return N_(
-            "Enter it again: tenant, cloud, server or way of sending changed, and a stored secret is only ever used "
-            "for what it was typed for."
+            "Enter it again: tenant, cloud or server changed, and a stored secret is only ever used for what it was "
+            "typed for."
         )
     if not stored.is_readable:
         if field == PASSWORD:

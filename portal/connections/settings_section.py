@@ -14,7 +14,7 @@ from portal import audit
 from portal.connections import saving, secrets
 from portal.connections.file_items import FileItem, read_item, secrets_of_item, values_of_item
 from portal.connections.secrets import SecretState, why_secret_is_needed
-from portal.connections.smtp_values import DEFAULT_TIMEOUT_SECONDS
+from portal.connections.smtp_values import DEFAULT_TIMEOUT_SECONDS, SMTPValues
 from portal.connections.stored import StoredConnection, all_connections, find_named, name_key
 from portal.connections.values import (
     KEPT,
@@ -206,7 +206,8 @@ def _drops(wish: _Wish, field: str) -> bool:
 
 def _described(values: ConnectionValues) -> dict[str, Any]:
     """The settings that say something, in the order in which people read them."""
-    has_server = values.method is Method.SMTP or (values.provider is not None and bool(values.provider.server.host))
+    own = values.provider
+    has_server = values.method is Method.SMTP or (own is not None and own.server != SMTPValues())
     hidden = () if has_server else (*_SMTP_ORDER, "helo_name", "timeout_seconds")
     named = values.named()
     return {

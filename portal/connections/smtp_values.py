@@ -11,6 +11,7 @@ from portal.transports.smtp_settings import IMPLICIT_TLS_PORTS, Auth, Security
 
 USUAL_PORTS = {Security.IMPLICIT_TLS: 465, Security.STARTTLS: 587, Security.AUTO: 587, Security.NONE: 25}
 DEFAULT_TIMEOUT_SECONDS = 15
+WITHOUT_PASSWORD = frozenset({Auth.NONE, Auth.DEFAULT_CREDENTIALS})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +37,7 @@ class SMTPValues:
     @property
     def needs_password(self) -> bool:
         """Whether it signs in with one."""
-        return self.auth not in {Auth.NONE, Auth.DEFAULT_CREDENTIALS}
+        return self.auth not in WITHOUT_PASSWORD
 
     @property
     def destination(self) -> str:

@@ -245,6 +245,20 @@ def test_a_draft_with_a_changed_host_loses_the_stored_password(
     assert stored(portal).password_stored_at is None
 
 
+def test_the_hosts_own_identity_asks_for_no_user_name_and_keeps_none(
+    portal: Flask, admin: Browser, server: SMTPServer
+) -> None:
+    saved(admin, server, role="available")
+
+    answer = admin.fill(page_of(portal), {"auth": "default_credentials"}, button="draft")
+
+    assert answer.status_code == 303
+    assert stored(portal).values.smtp.auth == "default_credentials"
+    assert stored(portal).values.smtp.username == ""
+    assert stored(portal).password_stored_at is None
+    assert not stored(portal).lacks_secret
+
+
 def test_a_draft_that_is_finished_becomes_what_it_was_meant_for(
     portal: Flask, admin: Browser, server: SMTPServer
 ) -> None:

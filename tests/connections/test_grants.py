@@ -37,7 +37,7 @@ from portal.doctor import examine
 from portal.extensions import db
 from portal.transaction import unit_of_work
 from portal.transports import ConnectionFault, TransientError
-from tests.connections.making import ADA, stored, wait_for_checks
+from tests.connections.making import ADA, audit_entries, stored, wait_for_checks
 from tests.connections.provider_world import (
     APP,
     PERSON_AT_GOOGLE,
@@ -490,6 +490,37 @@ def test_nobody_has_consented_yet_has_a_code_of_its_own(world: ProviderWorld) ->
     assert stored(world.app).lacks_consent
 
 
+@pytest.mark.parametrize(
+    "changed",
+    [{"client_id": "66666666-6666-4666-8666-666666666666"}, {"tenant_id": "fabrikam.test"}, {"send_through": "smtp"}],
+    ids=lambda changed: next(iter(changed)),
+)
+def test_a_consent_that_was_given_for_something_else_is_dropped_and_told(
+    world: ProviderWorld, changed: dict[str, Any]
+) -> None:
+    connection_id = microsoft(world)
+    was = PERSON_AT_MICROSOFT
+    moved = replace(was, **{name: type(getattr(was, name))(value) for name, value in changed.items()})
+
+    world.change(connection_id, world.values(Method.MICROSOFT, moved))
+
+    with world.engine.connect() as connection:
+        assert connection.execute(select(ConnectionGrant.__table__)).all() == []
+    [entry] = audit_entries(world.app, "connection.changed")
+    assert entry.changes["consent"] == [PORTAL, None]
+    world.change(connection_id, world.values(Method.MICROSOFT, was))
+    assert stored(world.app).lacks_consent
+
+
+def test_a_consent_stays_when_other_settings_change(world: ProviderWorld) -> None:
+    connection_id = microsoft(world)
+
+    world.change(connection_id, world.values(Method.MICROSOFT, PERSON_AT_MICROSOFT, display_name="Contoso Portal"))
+
+    assert not stored(world.app).lacks_consent
+    assert world.token(connection_id)(False) != ""
+
+
 def test_grants_that_were_idle_for_a_day_are_renewed(strict_world: ProviderWorld) -> None:
     microsoft(strict_world)
     before = strict_world.grant_row().renewed_at
@@ -681,10 +712,11 @@ def test_a_refusal_of_settings_that_changed_meanwhile_does_not_end_the_grant(wor
 
 def test_a_token_near_its_end_serves_while_another_process_renews_it(world: ProviderWorld) -> None:
     connection_id = world.connect(Method.MICROSOFT_APP, APP)
+    world.microsoft.on("token", changes={"expires_in": 200}, times=1)
     first = world.token(connection_id)(False)
-    set_grant(world, lease_owner="another", lease_until=later(timedelta(minutes=58)))
+    set_grant(world, lease_owner="another", lease_until=later(timedelta(seconds=60)))
 
-    token = world.token(connection_id, clock=lambda: later(timedelta(minutes=57)))(False)
+    token = world.token(connection_id)(False)
 
     assert token == first
     assert world.microsoft.token_requests == ["client_credentials"]

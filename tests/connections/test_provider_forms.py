@@ -22,6 +22,7 @@ from portal.connections.smtp_values import SMTPValues
 from portal.connections.values import ConnectionValues, Method, Role, SecretChanges
 from portal.extensions import db
 from portal.transaction import unit_of_work
+from portal.transports.smtp_settings import Security
 from tests.admin_browser import HTMX, Browser, form_with
 from tests.connections.making import (
     ADA,
@@ -284,6 +285,27 @@ def test_what_is_typed_for_the_method_that_was_switched_to_is_taken(portal: Flas
 
     assert stored(portal).values.microsoft == ProviderValues(client_id="typed", secret_id="named")
     assert stored(portal).values.microsoft_app.client_id == CLIENT_ID
+
+
+def test_sending_another_way_needs_no_secret_again(portal: Flask, admin: Browser) -> None:
+    make(portal, application(), {"client_secret": replaced("app~secret")})
+
+    admin.fill(page_of(portal), {"send_through": "smtp"}, button="draft")
+
+    assert stored(portal).values.microsoft_app.uses_smtp
+    assert secrets_in(portal) == {"client_secret": "app~secret"}
+
+
+def test_a_security_that_is_not_sent_stays_where_the_host_is_the_providers_own(portal: Flask, admin: Browser) -> None:
+    make(portal, application(role=Role.DRAFT), {})
+    changes = {"send_through": "smtp", "port": "2525", "security": "implicit_tls"}
+    admin.fill(page_of(portal), changes, button="draft")
+
+    admin.fill(page_of(portal), {"security": None, "timeout_seconds": "30"}, button="draft")
+
+    assert stored(portal).values.microsoft_app.server == SMTPValues(
+        port=2525, security=Security.IMPLICIT_TLS, timeout_seconds=30
+    )
 
 
 def test_the_server_of_one_method_is_not_handed_to_another(portal: Flask, admin: Browser) -> None:

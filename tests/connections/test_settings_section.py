@@ -278,3 +278,56 @@ def test_an_access_token_is_taken_for_a_generic_server(portal: Flask) -> None:
 def test_what_follows_from_the_method_cannot_be_written(portal: Flask) -> None:
     with pytest.raises(SettingsFileError, match="xoauth2 is not one of: none, password, plain, login, oauthbearer"):
         plan(portal, EXAMPLE.replace("auth: password", "auth: xoauth2"))
+
+
+BY_SMTP = """\
+connections:
+  - {name: main, method: google, role: draft, send_through: smtp, port: 2525, security: implicit_tls,
+     verify_certificate: false, client_id: abc, client_secret: canary}
+"""
+
+
+def test_the_server_of_a_provider_without_a_host_of_its_own_is_exported_and_changes_nothing(portal: Flask) -> None:
+    apply(portal, BY_SMTP)
+
+    text = export(portal)
+
+    assert "port: 2525" in text
+    assert "security: implicit_tls" in text
+    assert "verify_certificate: false" in text
+    assert plan(portal, text) == []
+
+
+def test_a_provider_whose_server_was_left_out_is_exported_without_one(portal: Flask) -> None:
+    apply(portal, "connections: [{name: main, method: google, role: draft, send_through: smtp, client_id: abc}]")
+
+    text = export(portal)
+
+    assert "security:" not in text
+    assert plan(portal, text) == []
+
+
+def test_a_security_that_the_file_does_not_name_stays_where_the_host_is_the_providers_own(portal: Flask) -> None:
+    apply(portal, BY_SMTP)
+
+    changes = apply(portal, "connections: [{name: main, timeout_seconds: 30}]")
+
+    assert changes == ["connections.main.timeout_seconds: 15 -> 30"]
+    assert stored(portal, "main").values.google.server.security is Security.IMPLICIT_TLS
+
+
+def test_sending_another_way_keeps_the_client_secret(portal: Flask) -> None:
+    apply(portal, BY_SMTP)
+
+    changes = apply(portal, "connections: [{name: main, role: available, send_through: api}]")
+
+    assert changes == ["connections.main.role: draft -> available", "connections.main.send_through: smtp -> api"]
+    assert not stored(portal, "main").lacks_secret
+
+
+def test_another_server_of_a_provider_drops_its_client_secret(portal: Flask) -> None:
+    apply(portal, BY_SMTP)
+
+    apply(portal, "connections: [{name: main, port: 465}]")
+
+    assert stored(portal, "main").lacks_secret

@@ -603,13 +603,17 @@ def test_a_mechanism_that_is_not_offered_is_explained_in_words_about_tokens(
 def test_a_bad_certificate_met_on_the_way_to_the_token_is_not_looked_for_at_the_mail_server(
     check: Check, authority: Authority, google: SMTPServer
 ) -> None:
+    asked = []
+
     def tokens(renew: bool) -> str:
-        if renew:
+        asked.append(renew)
+        if len(asked) == 2:
             raise ConnectionFault(Step.TOKEN, code="tls.expired_certificate", seen="certificate has expired")
         return TOKEN
 
     results = check(google, **by_token(authority, tokens))
 
+    assert asked == [True, True]
     assert failed(results).step is Step.AUTHENTICATE
     assert failed(results).seen == "certificate has expired"
     assert google.connections == 1
