@@ -22,7 +22,7 @@ from sqlalchemy.orm import Session
 
 from portal.connections.candidates import LIFETIME as CANDIDATE_LIFETIME
 from portal.connections.candidates import Asker, Candidate
-from portal.connections.grant_sealing import grant_from_text, grant_to_text
+from portal.connections.grant_sealing import grant_from_text, grant_to_text, granted_for
 from portal.connections.models import ConsentFlow, ConsentInvitation
 from portal.connections.oauth.provider import Grant
 from portal.connections.values import Method
@@ -310,6 +310,4 @@ def secrets_context(flow_id: UUID) -> str:
 
 def _grant_context(flow_id: UUID, candidate: Candidate) -> str:
     """Bound to the application and to where its tokens go."""
-    values = candidate.values
-    client_id = values.provider.client_id if values.provider else ""
-    return f"consent_flow.sealed_grant:{flow_id}:{values.method}:{client_id}:{values.destination}"
+    return f"consent_flow.sealed_grant:{flow_id}:{granted_for(candidate.values)}"

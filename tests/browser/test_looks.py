@@ -60,7 +60,7 @@ def _send_to_nobody(page: Page) -> None:
 
 
 def _show_rare_fields(page: Page) -> None:
-    for summary in page.locator("main summary").all():
+    for summary in page.locator("main summary:visible").all():
         summary.click()
 
 

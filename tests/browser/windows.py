@@ -76,7 +76,8 @@ class Watched:
 
     def styled(self) -> None:
         """Every class that the page uses stands in a style sheet that the page loads."""
-        assert set(self.page.evaluate(_UNKNOWN_CLASSES)) <= WITHOUT_A_RULE, self.page.url
+        unknown = set(self.page.evaluate(_UNKNOWN_CLASSES)) - WITHOUT_A_RULE
+        assert unknown == set(), self.page.url
 
 
 @contextmanager

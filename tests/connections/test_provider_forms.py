@@ -298,7 +298,7 @@ def test_sending_another_way_needs_no_secret_again(portal: Flask, admin: Browser
 
 def test_a_security_that_is_not_sent_stays_where_the_host_is_the_providers_own(portal: Flask, admin: Browser) -> None:
     make(portal, application(role=Role.DRAFT), {})
-    changes = {"send_through": "smtp", "port": "2525", "security": "implicit_tls"}
+    changes: dict[str, str | None] = {"send_through": "smtp", "port": "2525", "security": "implicit_tls"}
     admin.fill(page_of(portal), changes, button="draft")
 
     admin.fill(page_of(portal), {"security": None, "timeout_seconds": "30"}, button="draft")
