@@ -230,11 +230,11 @@ def shown(
         yield FurnishedPortal(app, furnished.furnish(app, relay_server))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def furnished_sqlite(
     migrated_sqlite: Path, tmp_path_factory: pytest.TempPathFactory, relay_server: SMTPServer
 ) -> tuple[Path, Furnishing]:
-    """A furnished SQLite file; tests get copies."""
+    """A furnished SQLite file; tests get copies. Made anew for each module: what is in it holds for some minutes."""
     folder = tmp_path_factory.mktemp("furnished")
     url = copied(migrated_sqlite, folder)
     with opened(environment(url, folder) | furnished.ENVIRONMENT) as app:
