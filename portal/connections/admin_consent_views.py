@@ -24,7 +24,7 @@ from portal.connections.installation import Installation
 from portal.connections.oauth import microsoft
 from portal.connections.registrations import microsoft_endpoints, registration_of, scopes_of
 from portal.connections.stored import StoredConnection, find
-from portal.connections.values import ConnectionValues, Method
+from portal.connections.values import MICROSOFT_METHODS, ConnectionValues, Method
 from portal.extensions import db, secret_box
 from portal.transaction import unit_of_work
 from portal.transports import Diagnosis, TransportError
@@ -34,7 +34,6 @@ from portal.web.limits import require
 from portal.web.urls import public_url_for
 
 ADMIN_CONSENTS = "10/minute"  # of one person
-METHODS = frozenset({Method.MICROSOFT, Method.MICROSOFT_APP})
 _ADMIN = (Purpose.ADMIN,)
 _LONGEST_TENANT = 320  # characters; a GUID, unless somebody wrote the address
 
@@ -181,7 +180,7 @@ def _refused(refusal: NotClaimed) -> Response:
 
 def _may_be_asked_for(present: StoredConnection) -> bool:
     own = present.values.provider
-    return present.values.method in METHODS and own is not None and bool(own.client_id and own.tenant_id)
+    return present.values.method in MICROSOFT_METHODS and own is not None and bool(own.client_id and own.tenant_id)
 
 
 def _not_as_stored(connection_id: UUID) -> Response:

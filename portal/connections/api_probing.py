@@ -8,7 +8,7 @@ from portal.connections.installation import Installation
 from portal.connections.registrations import google_endpoints, microsoft_endpoints, what_registration_lacks
 from portal.connections.senders import Sender
 from portal.connections.tokens import ProviderToken
-from portal.connections.values import ConnectionValues, Method
+from portal.connections.values import GOOGLE_METHODS, ConnectionValues, Method
 from portal.transports import StepResult, gmail_check, graph_check
 from portal.transports.api_check import check_api
 from portal.transports.diagnosis import api_target
@@ -28,7 +28,7 @@ def check_by_api(
     own = values.provider
     if own is None:
         raise ValueError(f"{values.method} is handed mail by no API")
-    is_google = values.method in {Method.GOOGLE, Method.GOOGLE_SERVICE_ACCOUNT}
+    is_google = values.method in GOOGLE_METHODS
     google, graph_url = google_endpoints(installation), microsoft_endpoints(own, installation).graph_url
     target = api_target(
         google.api_url if is_google else graph_url,

@@ -13,13 +13,14 @@ from sqlalchemy.engine import make_url
 from portal.config import BuiltinService, Config
 from portal.connections.oauth import microsoft_endpoints
 from portal.connections.smtp_values import SMTPValues
-from portal.connections.values import ConnectionValues, Method
+from portal.connections.values import GOOGLE_METHODS, ConnectionValues, Method
 from portal.extensions import handed_down
 from portal.network.host_names import NotAHostName, as_address, normalise_host
 from portal.network.https import HTTPS, HTTPSSettings
 from portal.network.policy import MailPolicy
 from portal.secret_box import SecretBox
-from portal.transports.smtp_settings import AccessToken, Auth, Security, SMTPSettings
+from portal.transports import AccessToken
+from portal.transports.smtp_settings import Auth, Security, SMTPSettings
 
 _POSTGRESQL_PORT = 5432
 GOOGLE_HOST = "smtp.gmail.com"
@@ -124,7 +125,7 @@ class Installation:
         """The submission server of the values' provider, "" for other methods."""
         if values.provider is None:
             return ""
-        if values.method in {Method.GOOGLE, Method.GOOGLE_SERVICE_ACCOUNT}:
+        if values.method in GOOGLE_METHODS:
             return GOOGLE_HOST
         return microsoft_endpoints.Endpoints.of(values.provider.cloud, self.microsoft).smtp_host
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from portal.connections.values import DEFAULT_MAX_CONNECTIONS, ConnectionValues, Method
+from portal.connections.values import DEFAULT_MAX_CONNECTIONS, MICROSOFT_METHODS, ConnectionValues
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ _MICROSOFT_SMTP = Limits(3, 30)
 
 def usual_limits(values: ConnectionValues) -> Limits:
     """What holds for the method in use while its fields are empty."""
-    is_microsoft = values.method in {Method.MICROSOFT, Method.MICROSOFT_APP}
+    is_microsoft = values.method in MICROSOFT_METHODS
     return _MICROSOFT_SMTP if is_microsoft and values.provider and values.provider.uses_smtp else _USUAL
 
 

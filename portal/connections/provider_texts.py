@@ -14,6 +14,7 @@ from portal.connections.oauth.provider import Cloud
 from portal.connections.smtp_texts import SettingError, parse_ca_certificate, parse_password
 from portal.connections.values import (
     CLIENT_SECRET,
+    MICROSOFT_METHODS,
     NEXT_CLIENT_SECRET,
     PASSWORD,
     PRIVATE_KEY,
@@ -26,7 +27,6 @@ from portal.wording import N_
 _LONGEST = 300
 _WORD = re.compile(r"[!-~]+")
 _LONGEST_KEY = 65_536
-_MICROSOFT = frozenset({Method.MICROSOFT, Method.MICROSOFT_APP})
 
 
 def parse_client_id(text: str) -> str:
@@ -80,7 +80,7 @@ def parse_token_file(text: str) -> str:
 def parse_client_secret(text: str, *, method: Method) -> str:
     """An application's secret. Microsoft's Secret ID in its place is told apart. Raises SettingError."""
     secret = parse_password(text).strip()
-    if method in _MICROSOFT and looks_like_a_secret_id(secret):
+    if method in MICROSOFT_METHODS and looks_like_a_secret_id(secret):
         raise SettingError(
             N_(
                 "This is the Secret ID, which only names the secret. Copy the text in the column Value beside it. "

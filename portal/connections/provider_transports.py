@@ -8,7 +8,7 @@ from portal.connections.grants import StoredToken
 from portal.connections.installation import Installation
 from portal.connections.registrations import google_endpoints, microsoft_endpoints
 from portal.connections.stored import StoredConnection
-from portal.connections.values import Method
+from portal.connections.values import GOOGLE_METHODS, Method
 from portal.transports import Transport
 from portal.transports.gmail import GmailTransport
 from portal.transports.graph import GraphTransport
@@ -25,7 +25,7 @@ def open_provider(engine: Engine, connection: StoredConnection, *, installation:
         username = own.mailbox or (connection.grant.account if connection.grant else "")
         settings = installation.token_settings(values, username=username, access_token=token)
         return SMTPTransport(settings, policy=installation.policy, ca_bundle=installation.ca_bundle)
-    if values.method in {Method.GOOGLE, Method.GOOGLE_SERVICE_ACCOUNT}:
+    if values.method in GOOGLE_METHODS:
         api_url = google_endpoints(installation).api_url
         return GmailTransport(installation.https, api_url=api_url, access_token=token)
     return GraphTransport(

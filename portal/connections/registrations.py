@@ -12,6 +12,7 @@ from portal.connections.oauth.provider import ConsentProvider, Grant, Registrati
 from portal.connections.provider_values import Credential, ProviderValues
 from portal.connections.values import (
     CLIENT_SECRET,
+    MICROSOFT_METHODS,
     NEXT_CLIENT_SECRET,
     PRIVATE_KEY,
     SERVICE_ACCOUNT_KEY,
@@ -20,8 +21,6 @@ from portal.connections.values import (
 )
 from portal.mail.addresses import same_address_key
 from portal.wording import N_, Text
-
-_MICROSOFT = frozenset({Method.MICROSOFT, Method.MICROSOFT_APP})
 
 
 def what_registration_lacks(values: ConnectionValues) -> dict[str, Text]:
@@ -32,7 +31,7 @@ def what_registration_lacks(values: ConnectionValues) -> dict[str, Text]:
         return missing
     if method is not Method.GOOGLE_SERVICE_ACCOUNT and not own.client_id:
         missing["client_id"] = N_("Enter the client ID of the application that you registered at the provider.")
-    if method in _MICROSOFT and not own.tenant_id:
+    if method in MICROSOFT_METHODS and not own.tenant_id:
         missing["tenant_id"] = N_("Enter the tenant: its ID, or one of the organisation's domains.")
     if method in {Method.MICROSOFT_APP, Method.GOOGLE_SERVICE_ACCOUNT} and not own.mailbox:
         missing["mailbox"] = N_("Enter the address of the mailbox that mail is sent by.")

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from portal.connections.installation import Installation
 from portal.connections.oauth.provider import Grant
 from portal.connections.registrations import google_endpoints, microsoft_endpoints, new_token
-from portal.connections.values import CONSENT_METHODS, ConnectionValues, Method
+from portal.connections.values import CONSENT_METHODS, GOOGLE_METHODS, ConnectionValues, Method
 from portal.transports import ConnectionFault, Step
 
 
@@ -41,7 +41,7 @@ def token_host(values: ConnectionValues, *, installation: Installation) -> str:
     """The server that gives the tokens, as people are told it."""
     if values.provider is None:
         return ""
-    is_google = values.method in {Method.GOOGLE, Method.GOOGLE_SERVICE_ACCOUNT}
+    is_google = values.method in GOOGLE_METHODS
     own = values.provider
     url = google_endpoints(installation).token_url if is_google else microsoft_endpoints(own, installation).login_url
     return urlsplit(url).hostname or ""

@@ -32,7 +32,9 @@ class Method(StrEnum):
 
 
 CONSENT_METHODS = frozenset({Method.GOOGLE, Method.MICROSOFT})
-PROVIDER_METHODS = frozenset({*CONSENT_METHODS, Method.MICROSOFT_APP, Method.GOOGLE_SERVICE_ACCOUNT})
+GOOGLE_METHODS = frozenset({Method.GOOGLE, Method.GOOGLE_SERVICE_ACCOUNT})
+MICROSOFT_METHODS = frozenset({Method.MICROSOFT, Method.MICROSOFT_APP})
+PROVIDER_METHODS = GOOGLE_METHODS | MICROSOFT_METHODS
 SECRETS_OF: Mapping[Method, tuple[str, ...]] = MappingProxyType(
     {
         Method.SMTP: (PASSWORD,),

@@ -1,4 +1,4 @@
-"""Whom the portal trusts for HTTPS: the machine's own CAs and those that the operator adds, nobody else."""
+"""Whom the portal trusts: the machine's own CAs and those that the operator adds, nobody else."""
 
 from __future__ import annotations
 
@@ -8,6 +8,14 @@ from pathlib import Path
 from portal.network.timed_sockets import TimedTLSSocket
 
 
+def system_context() -> ssl.SSLContext:
+    """The system's CAs, TLS 1.2 or newer; a certificate that is added is trusted as it is, whatever it hangs from."""
+    context = ssl.create_default_context()
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    return context
+
+
 def make_context(ca_bundle: Path | None) -> ssl.SSLContext:
     """What servers' certificates are judged by: the system's CAs and the bundle's certificates; TLS 1.2 or newer.
 
@@ -15,9 +23,7 @@ def make_context(ca_bundle: Path | None) -> ssl.SSLContext:
     bundle need not be a root: an intermediate or a server's own is trusted as it is.
     Raises ValueError with a sentence for the operator when the bundle cannot be read.
     """
-    context = ssl.create_default_context()
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    context = system_context()
     context.set_alpn_protocols(["http/1.1"])
     context.sslsocket_class = TimedTLSSocket
     if ca_bundle is not None:

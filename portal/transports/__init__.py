@@ -117,6 +117,10 @@ class QuotaReached(TransportError):
         self.retry_after = retry_after
 
 
+AccessToken = Callable[[bool], str]
+"""Gives the token to sign in with; asked with True another one, since the last was refused. Raises TransportError."""
+
+
 class Abandoned(Exception):
     """`may_proceed` said no just before the point of no return; nothing was handed over."""
 

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from portal.network.https import HTTPS, Answer, HTTPSError, Stopped
 from portal.transports import (
     Abandoned,
+    AccessToken,
     OutgoingMessage,
     RecipientResult,
     Reply,
@@ -23,12 +24,6 @@ from portal.transports import (
     Verdict,
 )
 from portal.transports.http_refusals import Problem, Rule, as_transport_error, read_problem, refusal
-
-AccessToken = Callable[[bool], str]
-"""Called with False it gives a good access token; with True a new one, since the last was refused (401).
-
-Raises TransportError, which says why there is none.
-"""
 
 _SECONDS = 30.0
 _SLOWEST_UPLOAD = 50_000  # octets a second

@@ -10,8 +10,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from time import monotonic
 
-from portal.transports import Step, StepResult, StepStatus, TransportError
-from portal.transports.api_calls import AccessToken
+from portal.transports import AccessToken, Step, StepResult, StepStatus, TransportError
 from portal.transports.diagnosis import Target, diagnose
 from portal.transports.smtp_findings import Finding, passed
 from portal.wording import Text

@@ -12,8 +12,8 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from portal.network.https import HTTPS, Answer
-from portal.transports import OutgoingMessage, PermanentError, Reply, SendReport, Step
-from portal.transports.api_calls import AccessToken, APICalls, APIRequest, now_in_utc
+from portal.transports import AccessToken, OutgoingMessage, PermanentError, Reply, SendReport, Step
+from portal.transports.api_calls import APICalls, APIRequest, now_in_utc
 from portal.transports.http_refusals import Rule, names, words
 from portal.transports.recipient_headers import with_recipients_in_headers
 from portal.transports.refusals import Fate

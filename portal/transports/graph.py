@@ -14,8 +14,8 @@ from datetime import datetime, timedelta
 from urllib.parse import quote
 
 from portal.network.https import HTTPS, Answer
-from portal.transports import OutgoingMessage, PermanentError, Reply, SendReport, Step
-from portal.transports.api_calls import AccessToken, APICalls, APIRequest, now_in_utc
+from portal.transports import AccessToken, OutgoingMessage, PermanentError, Reply, SendReport, Step
+from portal.transports.api_calls import APICalls, APIRequest, now_in_utc
 from portal.transports.graph_drafts import Drafts
 from portal.transports.http_refusals import Rule, names, words
 from portal.transports.large_attachments import without_large_attachments

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
+
+from portal.transports import AccessToken
 
 IMPLICIT_TLS_PORTS = frozenset({465, 2465})
 
@@ -31,7 +32,6 @@ class Auth(StrEnum):
 
 
 TOKEN_MECHANISMS = frozenset({Auth.OAUTHBEARER, Auth.XOAUTH2})
-AccessToken = Callable[[bool], str]
 
 
 @dataclass(frozen=True, kw_only=True)

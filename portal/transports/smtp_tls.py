@@ -11,6 +11,7 @@ from pathlib import Path
 from cryptography import x509
 from cryptography.x509.oid import NameOID
 
+from portal.network.trust import system_context
 from portal.transports import Step
 from portal.transports.diagnosis_errors import code_of
 from portal.transports.smtp_wire import WireFault
@@ -24,9 +25,7 @@ def make_context(
     TLS 1.2 or newer. A certificate in `ca_certificate` need not be a root: an intermediate or the server's own
     is trusted as it is. Raises WireFault `tls.bad_ca_certificate`.
     """
-    context = ssl.create_default_context()
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    context = system_context()
     try:
         if ca_bundle is not None:
             context.load_verify_locations(cafile=ca_bundle)
