@@ -5,10 +5,10 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test lint bench faults kerberos vendor lock browser clean
+.PHONY: help run demo test lint bench faults fuzz kerberos translations vendor lock browser clean
 
 help: ## list the commands
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
 
 $(VENV)/.made:
 	@$(PYTHON) -m venv $(VENV) || { echo "Python's venv module is missing: on Debian, apt install python3-venv" >&2; exit 1; }
@@ -46,7 +46,7 @@ demo: $(VENV)/.test ## the same with stand-ins for Google, Microsoft and a mail 
 
 test: $(VENV)/.test ## run every test
 	@.ci/prepare
-	@$(BIN)/python -m pytest $(ARGS)
+	@nice -n 19 $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile $(ARGS)
 
 lint: $(VENV)/.test ## check style and types
 	@$(BIN)/ruff check .
@@ -59,7 +59,13 @@ bench: $(VENV)/.bench ## measure against peers, side by side; writes bench/resul
 faults: $(VENV)/.test ## kill workers again and again while they send, and count what was lost and doubled
 	@$(BIN)/python -m tests.faults $(ARGS)
 
+fuzz: $(VENV)/.test ## try what strangers may send, ten minutes of it (ARGS="--seconds 60 tests/mail": one room)
+	@$(BIN)/python -m tests.fuzz $(ARGS)
+
 kerberos: $(VENV)/.kerberos ## let SMTP connections sign in as this host (needs gcc, python3-dev and libkrb5-dev)
+
+translations: $(VENV)/.run ## carry the languages over to the texts of today (portal/translations)
+	@$(BIN)/python deploy/translations.py
 
 vendor: ## fetch the files of static/vendor anew (needs npm)
 	@$(PYTHON) deploy/vendor.py

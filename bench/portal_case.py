@@ -38,14 +38,19 @@ connections:
 """
 
 
-def make_app(port: int, folder: Path) -> Flask:
-    """Set up as an operator does: by the command line."""
-    environ = {
+def environ_of(folder: Path) -> dict[str, str]:
+    """What an installation in this folder is run with."""
+    return {
         "PORTAL_INSTANCE": str(folder),
         "PORTAL_MAIL_ALLOW": "127.0.0.0/8",
         "PORTAL_MAIL_PORTS": "1-65535",
         "PORTAL_LOG_LEVEL": "warning",
     }
+
+
+def make_app(port: int, folder: Path) -> Flask:
+    """Set up as an operator does: by the command line."""
+    environ = environ_of(folder)
     settings = folder / "settings.yaml"
     settings.write_text(SETTINGS.format(port=port))
     for arguments in (["upgrade", "--quiet"], ["settings", "apply", str(settings)]):

@@ -1,7 +1,8 @@
 """A submission server that takes everything and counts it: the same one for every case.
 
 Run as a process of its own: prints its port, answers `count\\n` on standard input with JSON: how many messages
-it took, how many distinct Message-IDs, how many bytes. PIPELINING is offered; there is no TLS.
+it took, how many distinct Message-IDs, how many bytes; and begins anew. `look\\n` is answered alike and ends nothing.
+PIPELINING is offered; there is no TLS.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import subprocess
 import sys
 from typing import ClassVar
 
@@ -75,15 +77,48 @@ class Sink(asyncio.Protocol):
         return True
 
 
+class SinkProcess:
+    """The sink beside the cases, in a process of its own."""
+
+    def __enter__(self) -> SinkProcess:
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "bench.sink"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        assert self.process.stdout is not None
+        self.port = int(self.process.stdout.readline())
+        return self
+
+    def count(self) -> dict[str, int]:
+        """What came in since the last call."""
+        return self._ask("count")
+
+    def look(self) -> dict[str, int]:
+        """The same, and what came in goes on counting."""
+        return self._ask("look")
+
+    def _ask(self, what: str) -> dict[str, int]:
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.stdin.write(f"{what}\n")
+        self.process.stdin.flush()
+        return dict(json.loads(self.process.stdout.readline()))
+
+    def __exit__(self, *_: object) -> None:
+        self.process.terminate()
+        self.process.wait()
+
+
 async def main() -> None:
     loop = asyncio.get_running_loop()
     server = await loop.create_server(Sink, "127.0.0.1", 0)
     print(server.sockets[0].getsockname()[1], flush=True)
     requests = asyncio.StreamReader()
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(requests), sys.stdin)
-    while await requests.readline():
+    while asked := await requests.readline():
         state = {"messages": Count.messages, "distinct": len(Count.message_ids)}
         print(json.dumps(state | {"octets": Count.octets, "connections": Count.connections}), flush=True)
+        if asked == b"look\n":
+            continue
         Count.messages = Count.octets = Count.connections = 0
         Count.message_ids = set()
 

@@ -6,6 +6,7 @@ Where a room needs something of a room above it, a function is handed down here,
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -46,9 +47,10 @@ def create_app(config: Config | None = None) -> Flask:
 
 def _configure(app: Flask, config: Config) -> SecretBox:
     from portal import database
-    from portal.secret_box import SecretBox, load_or_make_key
+    from portal.secret_box import KeyFile, SecretBox
 
-    box = SecretBox(config.secret_keys or (load_or_make_key(config.instance),))
+    file = KeyFile(config.instance)
+    box = SecretBox(config.secret_keys) if config.secret_keys else SecretBox(file.keys(), newer_keys=file.newer)
     app.extensions["secret_box"] = box
     app.config.update(
         PORTAL=config,
@@ -86,56 +88,94 @@ def _prepare_database(app: Flask, config: Config) -> None:
 
 def _hand_down(app: Flask, config: Config, box: SecretBox) -> None:
     """What rooms below need of rooms above."""
-    from portal import connections, mail_service, readiness
+    from portal import connections, mail_service, readiness, settings_sections
+    from portal.accounts import people, people_identifier
     from portal.accounts.account_mail import AccountMail
+    from portal.accounts.oidc import OpenID
+    from portal.api.submitting import Intake
     from portal.extensions import db
+    from portal.message_templates import kinds
+    from portal.network.https import HTTPS, HTTPSSettings
+    from portal.outbox.accept import Acceptor
+    from portal.servers import connection_uses
 
     installation = connections.Installation.of(config, box)
     with app.app_context():
         engine = db.engine
     prepare = partial(mail_service.prepare, message_id_domain=config.public_host, mail_state=connections.mail_state)
+    outgoing = HTTPSSettings(ca_bundle=config.ca_bundle, proxy=config.https_proxy, no_proxy=config.no_proxy)
     app.extensions.update(
         installation=installation,
+        openid=OpenID(HTTPS(outgoing, policy=installation.policy)),  # its addresses are typed on a page
         check_runner=connections.CheckRunner(engine, installation),
         mail_state=connections.mail_state,
+        is_administrator=people.is_administrator,
         account_mail=AccountMail(prepare, box, config.public_url),
+        connection_uses=connection_uses.uses_of,
+        kinds_of_mail=[(one.name, one.title) for one in kinds.KINDS.values()],
+        written_to=people_identifier.written_to,
+        people_examples=people_identifier.examples,
         default_connection=lambda: connections.default_connection(db.session(), installation=installation),
         banners=partial(_banners, installation),
         mail_status=partial(_mail_status, installation),
         readiness_checks=readiness.checks(engine, box),
+        settings_sections=settings_sections.sections(box, config.public_url),
+        intake=Intake(
+            engine=engine,
+            acceptor=Acceptor(engine, box=box),
+            message_id_domain=config.public_host,
+            is_own_person=people.is_taken,
+        ),
     )
 
 
 def _banners(installation: Installation) -> Sequence[Banner]:
     """For administrators, who alone can mend what they tell of."""
     from portal import connections
-    from portal.extensions import db
+    from portal import installation as this_installation
+    from portal.extensions import config, db
+    from portal.servers import repeating
     from portal.web.access import current_user
 
     user = current_user()
-    return connections.banners(db.session(), installation=installation) if user and user.is_admin else ()
+    if user is None or not user.is_admin:
+        return ()
+    of_connections = connections.banners(db.session(), installation=installation)
+    of_servers = repeating.banners(db.session(), now=datetime.now(UTC))
+    return (*this_installation.banners(db.session(), config), *of_connections, *of_servers)
 
 
 def _mail_status(installation: Installation) -> MailStatus | None:
     """For administrators and the helpdesk, who may not open the settings."""
     from portal import connections
-    from portal.extensions import db
+    from portal import installation as this_installation
+    from portal.extensions import config, db
     from portal.web.access import Role, current_user
 
     user = current_user()
     if user is None or user.role == Role.USER:
         return None
-    status = connections.mail_status(db.session(), installation=installation)
+    status = this_installation.mail_status(db.session(), config)
+    status = status or connections.mail_status(db.session(), installation=installation)
     return status if user.is_admin else replace(status, path="/test-messages/new")
 
 
 def _open_rooms(app: Flask) -> None:
     from portal.accounts.views import blueprint as accounts
+    from portal.api.docs_views import blueprint as api_docs
+    from portal.api.views import blueprint as api
+    from portal.audit.views import blueprint as audit
     from portal.connections.views import blueprint as connections
     from portal.email_settings.views import blueprint as email_settings
+    from portal.extensions import csrf
+    from portal.installation.views import blueprint as installation
     from portal.overview.views import blueprint as overview
+    from portal.servers.views import blueprint as servers
+    from portal.settings_imports.views import blueprint as settings_imports
     from portal.test_messages.views import blueprint as test_messages
     from portal.web.views import blueprint as web_pages
 
-    for blueprint in (web_pages, overview, accounts, email_settings, connections, test_messages):
+    before = (web_pages, overview, accounts, email_settings, connections, servers)
+    for blueprint in (*before, test_messages, audit, installation, settings_imports, api, api_docs):
         app.register_blueprint(blueprint)
+    csrf.exempt(api)  # nothing there is done in the name of a browser's session

@@ -10,6 +10,7 @@ import click
 
 from portal.commands.diagnosis import doctor
 from portal.commands.mail import check, send_test
+from portal.commands.operate import backup, rekey, release, restore
 from portal.commands.outbox import outbox
 from portal.commands.parts import relay, run, upgrade, web, worker
 from portal.commands.people import user
@@ -37,7 +38,9 @@ def cli() -> None:
     """Mail Portal: runs an organisation's outgoing mail."""
 
 
-for command in (run, web, worker, relay, upgrade, user, settings, check, send_test, outbox, doctor):
+_PARTS = (run, web, worker, relay, upgrade)
+_OPERATING = (backup, restore, rekey, release, doctor)
+for command in (*_PARTS, user, settings, check, send_test, outbox, *_OPERATING):
     cli.add_command(command)
 
 

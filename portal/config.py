@@ -196,14 +196,25 @@ def _default_instance() -> Path:
 def _path(text: str) -> Path:
     if not text:
         raise ValueError("a folder's path is needed")
-    return Path(text).expanduser().resolve()
+    return _expanded(text).resolve()
+
+
+def _expanded(text: str) -> Path:
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:
+        raise ValueError(f"{text} begins with the home of somebody whom this machine does not know") from None
 
 
 def _existing_file(text: str) -> Path | None:
     if not text:
         return None
-    path = Path(text).expanduser()
-    if not path.is_file():
+    path = _expanded(text)
+    try:
+        is_there = path.is_file()
+    except OSError as error:  # a folder that may not be entered, a name that is too long
+        raise ValueError(f"{text} cannot be read: {error.strerror}") from None
+    if not is_there:
         raise ValueError(f"there is no file {text}")
     return path
 

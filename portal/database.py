@@ -13,8 +13,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import DateTime, Dialect, MetaData, event
+from sqlalchemy import Computed, DateTime, Dialect, MetaData, event
 from sqlalchemy.engine import Connection, Engine
+from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.types import TypeDecorator
 
 BUSY_TIMEOUT_SECONDS = 10
@@ -47,6 +48,23 @@ class UtcDateTime(TypeDecorator[datetime]):
         if value is None:
             return None
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+class KeptByDatabase(Computed):
+    """A column that the database makes of others; PostgreSQL stores it, SQLite only where an index holds it.
+
+    SQLite can add such a column to a table that there is already, but no stored one.
+    """
+
+    inherit_cache = True
+
+    def __init__(self, sqltext: str) -> None:
+        super().__init__(sqltext, persisted=True)
+
+
+@compiles(KeptByDatabase, "sqlite")
+def _virtual(column: KeptByDatabase, _compiler: Any, **_options: Any) -> str:
+    return f"GENERATED ALWAYS AS ({column.sqltext})"
 
 
 def engine_options(database_url: str) -> dict[str, Any]:

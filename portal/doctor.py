@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from sqlalchemy.orm import Session
 
 from portal import database, outbox, schema
+from portal import installation as this_installation
 from portal.accounts import setup
+from portal.audit import verification
+from portal.audit.verification import Fault, Kind
+from portal.config import Config
 from portal.connections.installation import Installation
 from portal.connections.states import MailState, State, mail_state_of, stand_in_of, states_of
 from portal.connections.stored import all_connections
@@ -22,6 +27,8 @@ if TYPE_CHECKING:
     from flask import Flask
 
 _SQLITE_LEVELS = {"0": "OFF", "1": "NORMAL", "2": "FULL", "3": "EXTRA"}
+_UNSEALED_AFTER = timedelta(minutes=10)  # the worker seals each minute
+_NONE_KEPT: Mapping[int, bytes] = MappingProxyType({})
 _DURABLE = frozenset({"FULL", "EXTRA", "on", "local", "remote_write", "remote_apply"})
 
 
@@ -38,9 +45,10 @@ class Finding:
     text: str
 
 
-def examine(app: Flask, now: datetime) -> Iterator[Finding]:
+def examine(app: Flask, now: datetime, *, kept_seals: Mapping[int, bytes] = _NONE_KEPT) -> Iterator[Finding]:
     """Findings in the order in which one rests on the other; inside an application context.
 
+    `kept_seals`: hashes of the audit log that were kept elsewhere, by place.
     Raises what the database's driver raises where the database cannot be reached at all.
     """
     yield from _database()
@@ -53,8 +61,10 @@ def examine(app: Flask, now: datetime) -> Iterator[Finding]:
     session = db.session()
     yield from _people(session)
     yield from _worker(session, now)
+    yield from _installation(session, app.config["PORTAL"])
     yield from _connections(session, app.extensions["installation"])
     yield from _mail(session, app.extensions["installation"])
+    yield from _audit_log(kept_seals, now)
 
 
 def _database() -> Iterator[Finding]:
@@ -96,6 +106,17 @@ def _worker(session: Session, now: datetime) -> Iterator[Finding]:
         yield Finding(Verdict.WRONG, "worker", f"the last one was seen at {_moment(seen_at)}; {remedy}")
     else:
         yield Finding(Verdict.OK, "worker", f"seen at {_moment(seen_at)}")
+
+
+def _installation(session: Session, config: Config) -> Iterator[Finding]:
+    standing = this_installation.judge(session, config)
+    if standing.is_held:
+        reasons = " ".join(map(str, standing.reasons))
+        remedy = "release it on the page /installation, or with: portal release"
+        yield Finding(Verdict.WRONG, "installation", f"all sending is held. {reasons} If no other one sends, {remedy}")
+    elif standing.redirect_to:
+        said = f"all mail goes to {standing.redirect_to} instead of its recipients; to end this: portal release"
+        yield Finding(Verdict.NOTE, "installation", said)
 
 
 def _connections(session: Session, installation: Installation) -> Iterator[Finding]:
@@ -148,6 +169,48 @@ def _mail(session: Session, installation: Installation) -> Iterator[Finding]:
         yield Finding(Verdict.NOTE, "mail", f"leaves by the fallback {names}")
         return
     yield _MAIL[state]
+
+
+def _audit_log(kept: Mapping[int, bytes], now: datetime) -> Iterator[Finding]:
+    found = verification.verify(db.engine, kept)
+    for fault in found.faults:
+        yield Finding(Verdict.WRONG, "audit log", _broken(fault))
+    if found.fault_count > len(found.faults):
+        more = found.fault_count - len(found.faults)
+        yield Finding(Verdict.WRONG, "audit log", f"{more:,} more entries do not fit")
+    if found.waiting_since and now - found.waiting_since > _UNSEALED_AFTER:
+        since = _moment(found.waiting_since)
+        yield Finding(Verdict.NOTE, "audit log", f"entries since {since} are not sealed; a running worker seals them")
+    if found.fault_count:
+        return
+    if found.newest is None:
+        yield Finding(Verdict.OK, "audit log", "nothing is sealed yet")
+        return
+    place, newest = found.newest
+    yield Finding(Verdict.OK, "audit log", f"sealed entries: {found.sealed:,}; they fit together")
+    seal = f"{place}:{newest.hex()}"
+    yield Finding(Verdict.OK, "audit log", f"keep elsewhere, for portal doctor --chain, the newest seal {seal}")
+
+
+def _broken(fault: Fault) -> str:
+    if fault.kind is Kind.MISSING:
+        span = (
+            f"entry {fault.place:,} is"
+            if fault.place == fault.last
+            else f"entries {fault.place:,} to {fault.last:,} are"
+        )
+        return f"{span} missing: removed, or moved elsewhere, after the seal"
+    named = f" ({fault.action}, {_moment(fault.at)})" if fault.at else ""
+    return f"entry {fault.place:,}{named} {_BREAKS[fault.kind]}"
+
+
+_BREAKS = {
+    Kind.CHANGED: "was changed or moved after it was sealed",
+    Kind.UNREADABLE: "cannot be read: it was changed after it was sealed",
+    Kind.EXTRA: "stands before the first: it was put in or moved by hand",
+    Kind.OTHER_HASH: "has another seal than the one that was kept: something up to it was changed and sealed anew",
+    Kind.CUT_OFF: "is missing, though its seal was kept: the end of the log was removed",
+}
 
 
 def _moment(moment: datetime | None) -> str:

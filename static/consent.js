@@ -21,28 +21,50 @@
     if (region) follow(region.dataset.consentStatus);
   };
 
+  // What was shown already counts no more: the next start is waited for.
+  const statusOfTheNext = (button) => {
+    const address = new URL(button.dataset.connect, location.href);
+    const shown = document.querySelector("[data-consent-flow]");
+    if (shown) address.searchParams.set("after", shown.dataset.consentFlow);
+    return address.pathname + address.search;
+  };
+
   const openWindow = () => {
     const left = Math.max(0, Math.round(screenX + (outerWidth - WIDTH) / 2));
     const top = Math.max(0, Math.round(screenY + (outerHeight - HEIGHT) / 2));
     return window.open("", WINDOW, `popup,width=${WIDTH},height=${HEIGHT},left=${left},top=${top}`);
   };
 
+  // What is plainly missing the browser says itself: no window opens, and secrets that were typed stay. All else the
+  // server judges, which knows more of addresses than a browser does.
+  const missingIn = (form) => [...form.elements].find((control) => {
+    const isShown = control.checkVisibility?.() ?? control.offsetParent !== null;
+    return isShown && control.validity?.valueMissing;
+  });
+
   const connect = (button) => {
     const address = button.getAttribute("formaction");
     const opened = openWindow();
     if (!opened) return; // blocked: the button goes there in this window
     button.formTarget = WINDOW;
-    button.formAction = `${address}?popup=1`;
+    const target = new URL(address, location.href);
+    target.searchParams.set("popup", "1");
+    button.formAction = target.pathname + target.search;
     setTimeout(() => { // once the form is on its way
       button.removeAttribute("formtarget");
       button.setAttribute("formaction", address);
     });
     opened.focus();
-    follow(button.dataset.connect);
+    follow(statusOfTheNext(button));
   };
 
   document.addEventListener("click", (event) => {
     const button = event.target.closest("button[data-connect]");
+    const missing = button && missingIn(button.form);
+    if (missing) {
+      event.preventDefault();
+      missing.reportValidity();
+    }
     if (button && !event.defaultPrevented) connect(button);
     if (event.target.closest("[data-close-window]")) window.close();
   });

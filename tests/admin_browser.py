@@ -67,10 +67,10 @@ class Browser:
         sent = {name: value for name, value in values.items() if value is not None}
         return self.client.post(form.action or page, data=sent, **self._base, **options)
 
-    def confirm(self) -> None:
-        """Give the password again now."""
+    def confirm(self, at: datetime | None = None) -> None:
+        """Give the password again, by itself now."""
         with self.app.app_context(), unit_of_work() as session:
-            session.execute(update(UserSession).values(confirmed_at=datetime.now(UTC)))
+            session.execute(update(UserSession).values(confirmed_at=at or datetime.now(UTC)))
 
     def confirm_for(self, path: str) -> None:
         """Type the password on the page that asks for it before `path`."""

@@ -8,8 +8,9 @@ import shutil
 import socket
 import sqlite3
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,11 @@ import psycopg
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
+from hypothesis import settings
 from jinja2.bccache import Bucket, BytecodeCache
 from playwright.sync_api import Browser, sync_playwright
 from sqlalchemy.engine import Engine
+from werkzeug.routing import Rule
 
 from portal import create_app
 from portal.config import load_config
@@ -32,6 +35,17 @@ from tests.outside.smtp_server import SMTPServer
 POSTGRESQL = os.environ.get("TEST_POSTGRESQL_URL", "postgresql://postgres@127.0.0.1:5432/postgres")
 PASSWORD = "correct horse battery staple 9"
 CHROMIUM_FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
+
+# The deadline of one example finds what takes ever longer; hypothesis' own 200 ms would find a busy machine.
+LONGEST_EXAMPLE = timedelta(seconds=5)
+# Of `make fuzz`. With CI=true hypothesis tries the same examples each time, which would make every round the first.
+settings.register_profile(
+    "fuzz", max_examples=300, deadline=LONGEST_EXAMPLE, print_blob=True, derandomize=False, database=None
+)
+if settings.get_current_profile_name() == "default":  # with CI=true it is another, without a deadline
+    settings.register_profile("default", deadline=LONGEST_EXAMPLE)
+    settings.load_profile("default")
+
 _LOOPBACK = {"127.0.0.1", "::1", "localhost", "0.0.0.0"}
 
 
@@ -121,8 +135,8 @@ def _empty(url: str) -> None:
             "select pg_terminate_backend(pid) from pg_stat_activity"
             " where datname = current_database() and pid <> pg_backend_pid()"
         )
-        for table in reversed(db.metadata.sorted_tables):
-            connection.execute(f'delete from "{table.name}"')
+        deletions = [f'delete from "{table.name}"' for table in reversed(db.metadata.sorted_tables)]
+        connection.execute(";".join(deletions))  # one question for all: each answer takes its time
 
 
 def copied(source: Path, folder: Path) -> str:
@@ -176,6 +190,23 @@ class _CompiledTemplates(BytecodeCache):
 
 
 _compiled_templates = _CompiledTemplates()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def compiled_url_rules() -> Iterator[None]:
+    """URL rules are compiled once for all tests, not once for each application: it takes most of opening one."""
+    compile_builder = Rule._compile_builder
+    builders: dict[tuple[object, ...], Callable[..., tuple[str, str]]] = {}
+
+    def compiled(rule: Rule, append_unknown: bool = True) -> Callable[..., tuple[str, str]]:
+        key = (rule.rule, tuple(rule._trace), repr(rule.defaults), append_unknown)
+        if key not in builders:
+            builders[key] = compile_builder(rule, append_unknown)
+        return builders[key]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Rule, "_compile_builder", compiled)
+        yield
 
 
 @contextmanager

@@ -23,11 +23,13 @@ from flask.testing import FlaskClient
 from sqlalchemy import Table, update
 from sqlalchemy.engine import Engine
 
+from portal.accounts import recovery_settings
 from portal.accounts.models import User
 from portal.accounts.password_reset import answer_reset_requests
 from portal.accounts.passwords import hash_password
+from portal.accounts.recovery_settings import RecoverySettings
 from portal.accounts.reset_requests import request_password_reset
-from portal.audit import COMMAND_LINE
+from portal.audit import COMMAND_LINE, sealing
 from portal.connections import ensure_builtin, saving
 from portal.connections.candidates import Asker, Candidate, keep
 from portal.connections.models import ConnectionCheck
@@ -43,8 +45,11 @@ from tests.admin_browser import Browser
 from tests.connections.making import create, engine_of, finished, installation_of, replaced, send_what_is_due
 from tests.furnished_consents import SECRETS as CONSENT_SECRETS
 from tests.furnished_consents import furnish_consents
+from tests.furnished_factors import furnish_factors
 from tests.furnished_invitations import SECRETS as DEVICE_SECRETS
 from tests.furnished_invitations import furnish_invitations
+from tests.furnished_people import furnish_people
+from tests.furnished_servers import furnish_servers
 from tests.outside.smtp_server import SMTPServer
 
 ROLES = ("user", "helpdesk", "admin")
@@ -60,6 +65,7 @@ ENVIRONMENT = {
     "PORTAL_ADMIN_PASSWORD": UNATTENDED,
 }
 _A_DAY = timedelta(days=1)
+_IMPORTED = f"SMTP_HOST=smtp.contoso.test\nSMTP_PORT=587\nSMTP_PASSWORD='{TYPED}'\nSMTP_POOL=5\n"
 
 
 @dataclass(frozen=True)
@@ -133,20 +139,26 @@ def furnish(app: Flask, server: SMTPServer) -> Furnishing:
     """Fill an empty portal. `server` takes the user name `relay` with the password `STORED`."""
     with app.app_context(), unit_of_work() as session:
         ensure_builtin(session, _now())
+        recovery_settings.save(session, RecoverySettings(questions=1), actor=COMMAND_LINE, now=_now())
     people = {role: Browser(app, role) for role in ROLES}
     _give_passwords(app)
     ids = _connections(app, server) | _provider_connections(app)
     ids |= furnish_consents(app, people["admin"])
     ids |= furnish_invitations(app, people["admin"], ids)
     ids |= _checks(app, people["admin"], ids, server)
+    with app.app_context(), unit_of_work() as session:
+        sealing.seal(session)
     ids |= _messages(app, people, ids)
+    factors, of_factors = furnish_factors(app, administrator=people["admin"].user_id, user=people["user"].user_id)
+    others, of_others = furnish_people(app, administrator=people["admin"].user_id, password_hash=_password_hash())
+    servers, of_servers = furnish_servers(app, connection_id=UUID(ids["connection"]))
     _show_a_worker(engine_of(app))
     tokens = {role: _session_of(app, person) for role, person in people.items()}
     return Furnishing(
         tokens=tokens,
         emails={role: person.email for role, person in people.items()},
-        ids=ids,
-        secrets=_secrets(app, tokens, ids["token"]),
+        ids=ids | factors | others | servers,
+        secrets=_secrets(app, tokens, ids["token"]) | of_factors | of_others | of_servers,
     )
 
 
@@ -238,6 +250,7 @@ def _checks(app: Flask, admin: Browser, ids: Mapping[str, str], server: SMTPServ
     return {
         "check": _last_part(passed.headers["Location"]),
         "failed_check": _last_part(failed.headers["Location"]),
+        "import": _last_part(admin.post("/settings-import", {"source_text": _IMPORTED}).headers["Location"]),
         "waiting_check": _waiting_check(app, admin, UUID(_last_part(passed.headers["Location"]))),
     }
 

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 from flask import Flask
 
-from portal.connections import grants
+from portal.connections import grant_rows
 from portal.connections.candidates import candidate_of
 from portal.connections.consent_flows import seal_grant, settle
 from portal.connections.models import ConnectionCheck
@@ -31,7 +31,7 @@ def furnish_consents(app: Flask, admin: Browser) -> dict[str, str]:
     under_way, decided = flows(app)
     with app.app_context(), unit_of_work() as session:
         box, now = installation_of(app).box, datetime.now(UTC)
-        grants.store(
+        grant_rows.store(
             session, consented, provider_values(Method.MICROSOFT, name="Consented"), _grant(), box=box, now=now
         )
         candidate = candidate_of(session.get_one(ConnectionCheck, decided.candidate_check_id), box=box)

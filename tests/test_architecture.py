@@ -23,26 +23,39 @@ MAY_IMPORT: dict[str, set[str]] = {
     "message_templates": {"mail", "web", "audit"},
     "email_settings": {"mail", "web", "audit", "settings_file"},
     "connections": {"email_settings", "mail", "transports", "outbox", "web", "audit", "settings_file"},
-    "mail_service": {"mail", "message_templates", "outbox", "email_settings", "connections"},
+    "servers": {"connections", "email_settings", "outbox", "mail", "web", "audit", "settings_file"},
+    "settings_imports": {"servers", "connections", "email_settings", "mail", "web", "audit", "settings_file"},
+    "mail_service": {"mail", "message_templates", "outbox", "email_settings", "connections", "servers"},
+    "api": _FLOOR_3 | {"mail_service", "servers", "connections", "email_settings"},
+    "relay": _FLOOR_3 | {"mail_service", "servers", "connections", "email_settings"},
     "test_messages": _FLOOR_3 | {"mail_service", "connections", "email_settings"},
     "accounts": _FLOOR_3 | {"mail_service", "connections", "email_settings"},
+    "installation": _FLOOR_3 | {"email_settings"},
     "overview": _FLOOR_3 | {"connections", "email_settings"},
 }
 # What puts the rooms together and runs them may import everything.
 OUTERMOST = {
     "__init__",
+    "backups",
     "cli",
     "commands",
     "connection_alerts",
     "doctor",
+    "expiry_warnings",
     "lifeline",
     "readiness",
+    "relay_process",
+    "rekeying",
     "schema",
+    "settings_sections",
     "supervisor",
     "web_process",
     "worker_process",
 }
-FOUNDATION = {"config", "extensions", "database", "paths", "secret_box", "wording", "network"}
+FOUNDATION = {
+    *("config", "extensions", "database", "paths", "sealed_columns", "secret_box", "wording", "network"),
+    *("guessing", "placeholders"),
+}
 TRANSACTION = "transaction"
 WITHOUT_FLASK_AND_DATABASE = ("mail", "transports", "network")
 MAY_BEGIN_AND_COMMIT = {
@@ -51,7 +64,10 @@ MAY_BEGIN_AND_COMMIT = {
     "accounts/sessions.py",
     "connections/check_steps.py",
     "connections/consent_flows.py",  # the claim of a flow, once for each state
-    "connections/grants.py",  # the token lease
+    "connections/grant_leases.py",  # the token lease, renewed
+    "connections/grants.py",  # the token lease, taken and given back
+    "servers/callers.py",  # when a server was last seen
+    "servers/quotas.py",
     "schema.py",
     "database.py",
 }

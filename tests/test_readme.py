@@ -15,10 +15,9 @@ import click
 import pytest
 from flask import Flask
 
-from portal import audit, create_app, email_settings, settings_file
+from portal import audit, create_app, settings_file, settings_sections
 from portal.cli import cli
 from portal.config import load_config
-from portal.connections import make_section
 from portal.connections.file_fields import METHOD_KEYS
 from portal.connections.file_items import KEYS
 from portal.connections.labels import CLOUDS
@@ -35,7 +34,6 @@ from tests.conftest import copied
 README = (CHECKOUT / "README.md").read_text()
 CODE_SPANS = re.findall(r"`([^`\n]+)`", README)
 MADE_BY_THE_FIRST_RUN = {".venv/bin", "bench/results.json"}
-WITHOUT_EFFECT_YET = {"relay"}  # named beside the variables that have none either
 NO_ROOMS = {"commands", "migrations"}
 FOLLOW_FROM_OTHERS = {"PORTAL_PUBLIC_URL", "PORTAL_DATABASE_URL", "PORTAL_SECRET_KEY", "PORTAL_INSTANCE"}
 GUIDES = README.split("\n## Connect a mail server\n", 1)[1].split("\n## Send a test email\n", 1)[0]
@@ -115,8 +113,7 @@ def test_every_command_of_the_command_line_is_listed() -> None:
 
     unlisted = {name for name in cli.commands if not re.search(rf"\bportal {name}\b", listed)}
 
-    assert unlisted == WITHOUT_EFFECT_YET
-    assert all(f"`portal {name}`" in README for name in unlisted)
+    assert unlisted == set()
 
 
 def test_every_make_target_exists() -> None:
@@ -133,7 +130,7 @@ def test_the_map_shows_every_room_and_no_other() -> None:
         f"portal/{one}" for one in NO_ROOMS
     }
 
-    assert shown == rooms | {"portal/mail_service.py"}
+    assert shown == rooms
 
 
 def test_every_code_of_the_connection_check_is_listed_with_its_meaning() -> None:
@@ -213,7 +210,7 @@ def _applied(app: Flask, text: str) -> list[str]:
         "      …\n", "".join(f"      {line}\n" for line in _pair().public_certificate.splitlines()[1:-1])
     )
     node = settings_file.read(whole.encode(), follow=_follow)
-    sections = [email_settings.section, make_section(app.extensions["secret_box"])]
+    sections = settings_sections.sections(app.extensions["secret_box"], app.config["PORTAL"].public_url)
     with app.app_context(), unit_of_work() as session:
         now = datetime(2026, 11, 21, tzinfo=UTC)
         return [str(one) for one in settings_file.apply(session, node, sections, actor=audit.COMMAND_LINE, now=now)]

@@ -206,7 +206,7 @@ def _tables(engine: Engine) -> dict[str, Any]:
     found = inspect(engine)
     return {
         name: {
-            "columns": [_plain(column) for column in found.get_columns(name)],
+            "columns": sorted(_plain(column) for column in found.get_columns(name)),  # added ones come last
             "key": _plain(found.get_pk_constraint(name)),
             "references": sorted(map(_plain, found.get_foreign_keys(name))),
             "unique": sorted(map(_plain, found.get_unique_constraints(name))),

@@ -1,4 +1,4 @@
-"""What a browser keeps: the session's token, and that a person has signed in on it before.
+"""What a browser keeps: the session's token, that a person has signed in on it before, that it asked for a code.
 
 On https both are `__Host-` cookies (bound to this host, RFC 6265bis 4.1.3.2). Neither can be read by script.
 """
@@ -17,6 +17,10 @@ from werkzeug.wrappers import Request, Response
 DEVICE_LIFETIME = timedelta(days=180)
 _SESSION = "portal-session"
 _DEVICE = "portal-device"
+_CEREMONY = "portal-ceremony"
+CEREMONY_LIFETIME = timedelta(minutes=10)
+_RESET = "portal-reset"
+RESET_LIFETIME = timedelta(hours=1)
 _MOST_PEOPLE = 5  # who share one device
 
 
@@ -51,6 +55,27 @@ class Jar:
 
     def drop_session(self, response: Response) -> None:
         response.delete_cookie(self._name(_SESSION), path="/", secure=self.is_https, httponly=True, samesite="Lax")
+
+    def reset_token(self, request: Request) -> str:
+        """The token of the browser that asked for a code, "" without one."""
+        return request.cookies.get(self._name(_RESET), "")
+
+    def keep_reset(self, response: Response, token: str) -> None:
+        self._set(response, _RESET, token, RESET_LIFETIME)
+
+    def drop_reset(self, response: Response) -> None:
+        response.delete_cookie(self._name(_RESET), path="/", secure=self.is_https, httponly=True, samesite="Lax")
+
+    def ceremony(self, request: Request, purpose: str) -> str:
+        """The token of what the browser is in the middle of, "" without one."""
+        return request.cookies.get(self._name(f"{_CEREMONY}-{purpose}"), "")
+
+    def keep_ceremony(self, response: Response, purpose: str, token: str) -> None:
+        self._set(response, f"{_CEREMONY}-{purpose}", token, CEREMONY_LIFETIME)
+
+    def drop_ceremony(self, response: Response, purpose: str) -> None:
+        name = self._name(f"{_CEREMONY}-{purpose}")
+        response.delete_cookie(name, path="/", secure=self.is_https, httponly=True, samesite="Lax")
 
     def device(self, request: Request) -> Device:
         """The device of the browser; a new one that knows nobody where it brought none, or a forged or old one."""

@@ -11,7 +11,8 @@ from wtforms import HiddenField, PasswordField, StringField
 from wtforms.validators import InputRequired, Length, ValidationError
 
 from portal.accounts.setup import FirstAdministrator
-from portal.mail.addresses import AddressError, parse_address, parse_display_name
+from portal.accounts.user_names import parse_name
+from portal.mail.addresses import AddressError, parse_address
 from portal.web.translation import translate
 
 LONGEST_LINE = 320  # characters of an address or of what somebody types in its place
@@ -48,7 +49,7 @@ class NameField(LineField):
     """A person's name, which mail is addressed with. Empty is valid."""
 
     def post_validate(self, _form: Any, _validation_stopped: bool) -> None:
-        self.data = _explained(parse_display_name, self.data or "")
+        self.data = _explained(parse_name, self.data or "")
 
 
 class SignInForm(FlaskForm):
@@ -63,10 +64,6 @@ class SignInForm(FlaskForm):
 class ConfirmPasswordForm(FlaskForm):
     password = PasswordField(_l("Password"), [InputRequired(_l("Type your password."))])
     next = HiddenField()
-
-
-class ForgotPasswordForm(FlaskForm):
-    identifier = LineField(_l("Email address"), [InputRequired(_l("Type your email address."))])
 
 
 class NewPasswordForm(FlaskForm):
@@ -88,10 +85,6 @@ class SetUpForm(FlaskForm):
 
     def first_administrator(self) -> FirstAdministrator:
         return FirstAdministrator(self.email.data, self.name.data, self.password.data)
-
-
-class ProfileForm(FlaskForm):
-    name = NameField(_l("Name"))
 
 
 class ChangePasswordForm(NewPasswordForm):

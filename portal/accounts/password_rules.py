@@ -1,6 +1,7 @@
 """Whether a new password is good enough, judged by length, by guesses needed and by a list of leaked passwords.
 
 No rules about kinds of characters and no expiry: they make people choose worse passwords (NIST SP 800-63B 3.1.1.2).
+An organisation that must have such rules adds them as patterns of its own.
 """
 
 from __future__ import annotations
@@ -9,23 +10,22 @@ import bisect
 import functools
 import hashlib
 import re
-import threading
 import unicodedata
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from portal.accounts.password_patterns import Pattern
 from portal.accounts.passwords import LONGEST, is_too_long
+from portal.guessing import judged
 from portal.wording import N_, Text
 
 SHORTEST = 12  # characters
 SCORE_WANTED = 3  # of zxcvbn's 0 to 4: more than 10^8 guesses
-_JUDGED_LENGTH = 72  # characters that zxcvbn takes; a password is no weaker than its beginning
 _LEAKED = Path(__file__).with_name("leaked_passwords.bin")
 _HASH_BYTES = 5
 _OWN_CHARACTERS = 8  # letters and digits that must be left without the words about the person
 _PORTAL_WORDS = ("portal", "mailportal", "mail portal")
-_one_at_a_time = threading.Lock()  # zxcvbn keeps the words of the person in a dictionary of its module
 
 
 class WeakPassword(Exception):
@@ -36,19 +36,29 @@ class WeakPassword(Exception):
         self.reason = reason
 
 
-def require_good(password: str, *, about: Iterable[str]) -> None:
-    """Raises WeakPassword. `about` is what strangers know of the person: address, name, organisation."""
-    reason = weakness(unicodedata.normalize("NFKC", password), about=about)
+def require_good(
+    password: str, *, about: Iterable[str], shortest: int = SHORTEST, patterns: Iterable[Pattern] = ()
+) -> None:
+    """Raises WeakPassword. `about` is what strangers know of the person: address, name, organisation.
+
+    `shortest` counts characters; each of `patterns`, the organisation's own, must fit.
+    """
+    reason = weakness(unicodedata.normalize("NFKC", password), about=about, shortest=shortest, patterns=patterns)
     if reason is not None:
         raise WeakPassword(reason)
 
 
-def weakness(password: str, *, about: Iterable[str]) -> Text | None:
+def weakness(
+    password: str, *, about: Iterable[str], shortest: int = SHORTEST, patterns: Iterable[Pattern] = ()
+) -> Text | None:
     """Why the password is not good enough, None if it is."""
-    if len(password) < SHORTEST:
-        return N_("Use at least %(count)s characters: this has %(length)s.", count=SHORTEST, length=len(password))
+    if len(password) < shortest:
+        return N_("Use at least %(count)s characters: this has %(length)s.", count=shortest, length=len(password))
     if is_too_long(password):
         return N_("This is too long: at most %(count)s characters are taken.", count=LONGEST)
+    for pattern in patterns:
+        if not pattern.fits(password):
+            return N_("%(message)s", message=pattern.message)
     if _is_leaked(password):
         return N_("This password is on a list of passwords that leaked elsewhere. Choose another one.")
     words = _words(about)
@@ -99,13 +109,10 @@ def _says_little_else(password: str, words: list[str]) -> bool:
 
 
 def _easy_to_guess(password: str, words: list[str]) -> Text | None:
-    from zxcvbn import zxcvbn  # 50 ms and 30,000 words, which most processes never need
-
-    with _one_at_a_time:
-        judged = zxcvbn(password[:_JUDGED_LENGTH], user_inputs=words)
-    if judged["score"] >= SCORE_WANTED:
+    found = judged(password, known=words)
+    if found["score"] >= SCORE_WANTED:
         return None
-    longest = max(judged["sequence"], key=lambda match: len(match["token"]))
+    longest = max(found["sequence"], key=lambda match: len(match["token"]))
     return _REASONS.get(_kind(longest), _GENERAL)
 
 

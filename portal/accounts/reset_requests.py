@@ -14,14 +14,21 @@ from sqlalchemy.orm import Session
 
 from portal import outbox
 from portal.accounts.models import ResetRequest
+from portal.accounts.tokens import token_hash
 from portal.mail.header_text import one_line
 
 KEEP = timedelta(days=7)  # rows are removed after that
 KEEP_REFUSED = timedelta(hours=2)
+BY_STAFF = "administrator or helpdesk"  # stands for the client's address: found by address, and no limit holds
 
 
-def request_password_reset(session: Session, identifier: str, client_address: str, now: datetime) -> None:
-    """Write down that somebody asked, and wake the worker. The same single row whoever asks for whomever."""
+def request_password_reset(
+    session: Session, identifier: str, client_address: str, now: datetime, *, browser_token: str = ""
+) -> None:
+    """Write down that somebody asked, and wake the worker. The same single row whoever asks for whomever.
+
+    `browser_token` is the cookie of the browser in which a code is to work; "" where none is to be mailed.
+    """
     session.add(
         ResetRequest(
             id=uuid4(),
@@ -29,6 +36,7 @@ def request_password_reset(session: Session, identifier: str, client_address: st
             address=client_address[:64],
             requested_at=now,
             state="waiting",
+            browser_hash=token_hash(browser_token) if browser_token else None,
         )
     )
     outbox.wake(session)

@@ -9,6 +9,7 @@ from typing import Final, Literal
 
 from sqlalchemy.orm import Session
 
+from portal.audit.known_words import ACTORS
 from portal.audit.models import AuditEntry
 from portal.web.access import Actor
 
@@ -22,6 +23,7 @@ _NOTHING: Mapping[str, tuple[Value, Value] | Changed] = MappingProxyType({})
 
 COMMAND_LINE = Actor(None, "command line", "")
 _PORTAL = Actor(None, "the portal", "")
+NO_PERSONS = frozenset(ACTORS)  # what entries without an account are told by: no account may be called so
 
 
 def record(

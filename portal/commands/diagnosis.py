@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -16,14 +17,29 @@ from portal.config import Config, load_config
 if TYPE_CHECKING:
     from portal.doctor import Finding
 
+_SEAL = re.compile(r"([1-9][0-9]{0,17}):([0-9a-fA-F]{64})")
+
+
+class _Seal(click.ParamType[tuple[int, bytes]]):
+    """A place in the audit log and its hash, as `portal doctor` prints them."""
+
+    name = "PLACE:HASH"
+
+    def convert(self, value: str, param: click.Parameter | None, context: click.Context | None) -> tuple[int, bytes]:
+        found = _SEAL.fullmatch(value.strip())
+        if found is None:
+            self.fail("this is not a seal: it is a number, a colon and 64 hexadecimal digits", param, context)
+        return int(found[1]), bytes.fromhex(found[2])
+
 
 @click.command()
-def doctor() -> None:
+@click.option("--chain", type=_Seal(), multiple=True, help="A seal that was kept: is the audit log still the same?")
+def doctor(chain: Sequence[tuple[int, bytes]]) -> None:
     """Say what is wrong with this installation, in plain words; exit 1 if anything is."""
     _print_variables(load_config())
     click.echo()
     wrong = 0
-    for finding in _findings():
+    for finding in _findings(dict(chain)):
         is_wrong = finding.verdict == "wrong"
         wrong += is_wrong
         click.echo(f"{'WRONG' if is_wrong else finding.verdict:5}  {finding.about}: {finding.text}")
@@ -32,13 +48,13 @@ def doctor() -> None:
     click.echo("Nothing is wrong.")
 
 
-def _findings() -> Iterator[Finding]:
+def _findings(kept_seals: Mapping[int, bytes]) -> Iterator[Finding]:
     """A portal that cannot even be opened is a finding too."""
     from portal.doctor import Finding, Verdict, examine
 
     try:
         with unchecked() as app:
-            yield from examine(app, datetime.now(UTC))
+            yield from examine(app, datetime.now(UTC), kept_seals=kept_seals)
     except Exception as error:  # noqa: BLE001 - whatever it is, it is what is wrong
         yield Finding(Verdict.WRONG, "portal", in_one_line(error))
 

@@ -74,7 +74,7 @@ def _print_json(step: StepResult) -> None:
         "step": step.step,
         "status": step.status,
         "elapsed_ms": step.elapsed_ms,
-        "seen": step.seen,
+        "seen": str(step.seen),
         "cause": str(diagnosis.cause) if diagnosis else None,
         "who": str(diagnosis.who) if diagnosis else None,
         "remedy": str(diagnosis.remedy) if diagnosis else None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import signal
@@ -24,10 +25,15 @@ from portal.web_process import DRAIN_SECONDS as WEB_DRAIN_SECONDS
 from portal.web_process import is_listening, require_free, serve
 
 WORKER_DRAIN_SECONDS = 30
+RELAY_DRAIN_SECONDS = 20  # conversations, then what waits to be stored
 _GRACE_SECONDS = 1  # a part that keeps its own limit is not killed while it does
 _PORTAL = (sys.executable, "-P", "-m", "portal.cli")
 
 if TYPE_CHECKING:
+    import asyncio
+
+    from flask import Flask
+
     from portal.accounts.people import NewPerson
 
 supervised_by = click.option("--supervised-by", type=int, hidden=True, help="End with this process.")
@@ -35,7 +41,10 @@ supervised_by = click.option("--supervised-by", type=int, hidden=True, help="End
 
 @click.command()
 def run() -> None:
-    """Run web and worker together, after bringing the database up to date. Ctrl-C ends both cleanly."""
+    """Run web and worker together, after bringing the database up to date. Ctrl-C ends all cleanly.
+
+    Where PORTAL_RELAY_BIND is set, the relay runs beside them.
+    """
     config = load_config()
     lifeline.keep_memory_private()
     require_free(config.bind)
@@ -43,9 +52,11 @@ def run() -> None:
     if prepared.returncode:
         raise click.exceptions.Exit(1)
     this = ("--supervised-by", str(os.getpid()))
+    relay_of_its_own = Part("relay", (*_PORTAL, "relay", *this), RELAY_DRAIN_SECONDS + _GRACE_SECONDS)
     supervisor = Supervisor(
         [
             Part("web", (*_PORTAL, "web", *this), WEB_DRAIN_SECONDS + _GRACE_SECONDS),
+            *([relay_of_its_own] if config.relay_bind else []),
             Part("worker", (*_PORTAL, "worker", *this), WORKER_DRAIN_SECONDS + _GRACE_SECONDS),
         ],
         say=partial(_log, config.log_format),
@@ -85,9 +96,39 @@ def worker(supervised_by: int | None) -> None:
 
 
 @click.command()
-def relay() -> None:
-    """Run the relay alone, which takes mail from applications."""
-    raise click.ClickException("this version has no relay yet; PORTAL_RELAY_BIND has no effect")
+@supervised_by
+def relay(supervised_by: int | None) -> None:
+    """Run the relay alone, which takes mail from applications and old devices; as many as wanted."""
+    if not load_config().relay_bind:
+        raise ConfigError("PORTAL_RELAY_BIND: it is not set; name the addresses, as in starttls://0.0.0.0:1587")
+    if supervised_by is not None:
+        lifeline.end_with_parent(supervised_by, signal.SIGTERM)
+    lifeline.keep_memory_private()
+    import asyncio
+
+    with running() as app:
+        asyncio.run(_relay_until_signal(app))
+
+
+async def _relay_until_signal(app: Flask) -> None:
+    import asyncio
+
+    from portal.relay_process import run_relay
+
+    gc.freeze()  # what is there now lasts: the collector need not look at it again with every few hundred messages
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            loop.add_signal_handler(number, _stop_relay, stop, number)
+    await run_relay(app, stop)
+
+
+def _stop_relay(stop: asyncio.Event, number: signal.Signals) -> None:
+    """The first signal lets the relay finish the messages under way, a second Ctrl-C does not."""
+    if stop.is_set() and number == signal.SIGINT:
+        os._exit(1)
+    stop.set()
 
 
 @click.command()

@@ -1,4 +1,4 @@
-"""`portal settings export`, `plan` and `apply`."""
+"""`portal settings export`, `plan`, `apply` and `import`."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from portal import settings_sections
 from portal.commands.application import opened
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
     from portal.audit import Actor
     from portal.settings_file import Change, Node, Section
+    from portal.settings_imports import Draft, Import, MadeServer, PlannedServer
 
 
 @click.group()
@@ -65,17 +67,66 @@ def apply(file: str) -> None:
     _print(changes)
 
 
-def _sections(app: Flask) -> list[Section[Actor]]:
-    from portal import connections, email_settings
+@settings.command("import")
+@click.argument("file")
+@click.option("--plan", "is_plan", is_flag=True, help="Print what would become of it; make nothing.")
+def import_(file: str, *, is_plan: bool) -> None:
+    """Make draft connections, and servers of its users, of another program's FILE (- for standard input).
 
-    return [email_settings.section, connections.make_section(app.extensions["secret_box"])]
+    A .env file, the settings of WP Mail SMTP, FluentSMTP or Post SMTP, a realm of Keycloak, SMTP2Graph's config.yml.
+    """
+    with opened() as app:
+        from portal import audit, settings_imports
+        from portal.transaction import unit_of_work
+
+        with _naming(file):
+            found = settings_imports.read_import(_content(file))
+            with unit_of_work() as session:
+                drafts = settings_imports.previewed(session, found)
+                servers, made = settings_imports.planned_servers(session, found), []
+                if not is_plan:
+                    box, now, actor = app.extensions["secret_box"], datetime.now(UTC), audit.COMMAND_LINE
+                    settings_imports.create_drafts(session, drafts, box=box, actor=actor, now=now)
+                    made = settings_imports.create_servers(session, servers, box=box, actor=actor, now=now)
+    _print_import(found, drafts)
+    _print_servers(servers, made)
+    click.echo(f"{len(drafts)} {'would be made' if is_plan else 'made'}, as drafts")
+
+
+def _print_import(found: Import, drafts: list[Draft]) -> None:
+    """Each value with where it stood; secrets only say that they were taken."""
+    for draft in drafts:
+        click.echo(f"{draft.values.name} ({draft.values.method}, from {found.origin})")
+        for field in draft.fields:
+            value = "taken (secret)" if field.is_secret else field.value
+            click.echo(f"  {field.key}: {value}  [line {field.line}, {field.path}]")
+    for one in found.left_out:
+        click.echo(f"left out: line {one.line}, {one.path}: {one.reason}")
+
+
+def _print_servers(planned: list[PlannedServer], made: list[MadeServer]) -> None:
+    """What becomes of each user; a password that the portal made is printed this once."""
+    for one in planned:
+        name = one.log_in.username or "a new name"
+        password = "stays" if one.log_in.password else "a new one"
+        click.echo(f"server {one.values.name}: {name}, password: {password}  [line {one.user.line}, {one.user.path}]")
+    for server in made:
+        if not server.keeps_log_in:
+            click.echo(f"{server.planned.values.name} signs in as {server.log_in.username} {server.log_in.password}")
+
+
+def _sections(app: Flask) -> list[Section[Actor]]:
+    return settings_sections.sections(app.extensions["secret_box"], app.config["PORTAL"].public_url)
 
 
 def _read(file: str) -> Node:
     from portal import settings_file
 
-    content = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
-    return settings_file.read(content, follow=settings_file.follow_on_this_machine)
+    return settings_file.read(_content(file), follow=settings_file.follow_on_this_machine)
+
+
+def _content(file: str) -> bytes:
+    return sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from flask_babel import gettext as _
 
 from portal import audit
 from portal.connections import consent_flows, consents
-from portal.connections.candidate_views import asker, own_candidate
+from portal.connections.candidate_views import as_sent_now, asker, own_candidate
 from portal.connections.candidates import Candidate, keep
 from portal.connections.consent_flows import Claimed, FlowView, NotClaimed, Purpose, Unclaimable
 from portal.connections.consent_pages import let_forms_lead_to_consent
@@ -45,7 +45,7 @@ def ask_for_admin_consent(connection_id: UUID) -> Response:
     if not _may_be_asked_for(present):
         return _not_as_stored(connection_id)
     let_forms_lead_to_consent()
-    scopes = scopes_of(present.values, installation=Installation.current())
+    scopes = scopes_of(present.as_sent, installation=Installation.current())
     is_app = present.values.method is Method.MICROSOFT_APP
     return render("connections/admin_consent.html", connection=present, scopes=scopes, is_app=is_app)
 
@@ -59,7 +59,7 @@ def admin_consent(connection_id: UUID) -> Response:
     require(db.engine, ADMIN_CONSENTS, "admin-consent", str(signed_in_user().id))
     state, redirect_uri = token_urlsafe(32), public_url_for("connections.microsoft_callback")
     try:
-        url = _url(present.values, redirect_uri=redirect_uri, state=state)
+        url = _url(present.as_sent, redirect_uri=redirect_uri, state=state)
     except TransportError as fault:
         flow_id = _store_flow(present, state, redirect_uri, fault=fault)
         return see_other("connections.admin_consent_result", flow_id=flow_id)
@@ -93,7 +93,7 @@ def admin_consent_result(flow_id: UUID) -> Response:
         flow=flow,
         connection=present,
         is_app=present is not None and present.values.method is Method.MICROSOFT_APP,
-        scopes=scopes_of(candidate.values, installation=Installation.current()) if candidate else (),
+        scopes=scopes_of(as_sent_now(candidate), installation=Installation.current()) if candidate else (),
         diagnosis=_diagnosis(flow, candidate),
     )
 

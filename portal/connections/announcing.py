@@ -9,13 +9,16 @@ from sqlalchemy.orm import Session
 from portal import email_settings, outbox
 from portal.connections.installation import Installation
 from portal.connections.labels import METHODS
+from portal.connections.missing_consents import cause_of
 from portal.connections.secret_expiry import Expiry, expiry_of
 from portal.connections.states import MailState, ShownState, StandIn, State, mail_state_of, stand_in_of, state_of
 from portal.connections.stored import StoredConnection, all_connections, find_default
 from portal.connections.values import Method, Role
 from portal.email_settings import ConnectionSummary
+from portal.outbox import WayOutState
+from portal.outbox.pauses import READY
 from portal.web.announcements import Banner, MailStatus
-from portal.wording import N_, Text
+from portal.wording import N_, Text, joined
 
 
 def default_connection(session: Session, *, installation: Installation) -> ConnectionSummary | None:
@@ -64,17 +67,18 @@ def banners(session: Session, *, installation: Installation, today: date | None 
     found: list[Banner] = []
     for one in all_connections(session, box=installation.box):
         state = state_of(one, known.get(one.id), captures=installation.captures(one.values))
+        is_missed = _is_missed(one, known.get(one.id, READY))
         if state.state is State.PAUSED and state.reason:
-            said = N_("%(name)s is paused. %(reason)s", name=one.values.name, reason=str(state.reason))
+            said = N_("%(name)s is paused. %(reason)s", name=one.values.name, reason=state.reason)
             found.append(Banner("bad", said, path_of(one), N_("Look at the connection")))
-        elif state.state is State.NEEDS_SECRET and one.values.role is not Role.AVAILABLE:
+        elif state.state is State.NEEDS_SECRET and is_missed:
             said = N_(
                 "%(name)s cannot send: its password or secret is missing or cannot be opened.", name=one.values.name
             )
             found.append(Banner("bad", said, path_of(one), N_("Type it again")))
-        elif state.state is State.NEEDS_CONSENT and one.values.role is not Role.AVAILABLE:
-            said = N_("%(name)s cannot send: nobody's consent is in force.", name=one.values.name)
-            found.append(Banner("bad", said, path_of(one), N_("Connect it again")))
+        elif state.state is State.NEEDS_CONSENT and (is_missed or one.grant):
+            said = N_("%(name)s cannot send. %(reason)s", name=one.values.name, reason=cause_of(one))
+            found.append(Banner("bad", said, path_of(one), N_("Connect it again") if one.grant else N_("Connect it")))
         if one.uses_next_secret and one.values.role is not Role.DRAFT:
             found.append(Banner("warn", _next_secret_in_use(one), path_of(one), N_("Put it in its place")))
         expiry = expiry_of(one.values, today=today)
@@ -90,6 +94,11 @@ def banners(session: Session, *, installation: Installation, today: date | None 
         off = N_("Sending is switched off: mail waits here until it is on again, or expires.")
         found.append(Banner("warn", off, "/email-settings", N_("Email settings")))
     return tuple(found)
+
+
+def _is_missed(one: StoredConnection, way_out: WayOutState) -> bool:
+    """Whether mail takes it, as far as this room knows: an available one was set up for whoever names it."""
+    return one.values.role is not Role.AVAILABLE or way_out.pause is not None
 
 
 def _ends_soon(one: StoredConnection, expiry: Expiry) -> Text:
@@ -123,18 +132,22 @@ def path_of(one: StoredConnection) -> str:
     return f"/connections/{one.id}"
 
 
-def server_of(one: StoredConnection, installation: Installation) -> str:
+def server_of(one: StoredConnection, installation: Installation) -> Text | str:
     """ "smtp.contoso.test, port 587"; "" where there is no server."""
     if installation.captures(one.values):
         return ""
     if one.values.method is Method.BUILTIN:
-        return f"{installation.builtin.host}, port {installation.builtin.port}"
+        return _at(installation.builtin.host, installation.builtin.port)
     if one.values.provider is not None:
         server = one.values.provider.server
-        by_smtp = f"{server.host or installation.usual_host(one.values)}, port {server.effective_port}"
+        by_smtp = _at(server.host or installation.usual_host(one.values), server.effective_port)
         whose = one.values.provider.mailbox or (one.grant.account if one.grant else "")
-        return ", ".join(part for part in (whose, by_smtp if one.values.provider.uses_smtp else "") if part)
-    return f"{one.values.smtp.host}, port {one.values.smtp.effective_port}" if one.values.smtp.host else ""
+        return joined(", ", (whose, by_smtp if one.values.provider.uses_smtp else ""))
+    return _at(one.values.smtp.host, one.values.smtp.effective_port) if one.values.smtp.host else ""
+
+
+def _at(host: str, port: int) -> Text:
+    return N_("%(host)s, port %(port)s", host=host, port=port)
 
 
 def _state(session: Session, one: StoredConnection, installation: Installation) -> ShownState:

@@ -7,12 +7,12 @@ from typing import cast
 from urllib.parse import urlencode
 from uuid import UUID
 
-from flask import Response, current_app, flash, url_for
+from flask import Response, current_app, flash, request, url_for
 from flask_babel import gettext as _
 from sqlalchemy.orm import Session
 from werkzeug.exceptions import TooManyRequests
 
-from portal import audit
+from portal import audit, email_settings
 from portal.connections.candidates import (
     Asker,
     Candidate,
@@ -24,8 +24,9 @@ from portal.connections.candidates import (
 from portal.connections.check_runner import CheckRunner, TooManyChecks
 from portal.connections.labels import FIELDS, shown
 from portal.connections.saving import ChangedMeanwhile
+from portal.connections.senders import as_sent
 from portal.connections.stored import StoredConnection, find
-from portal.connections.values import KEPT, SECRET_FIELDS, changes_anything
+from portal.connections.values import KEPT, SECRET_FIELDS, ConnectionValues, changes_anything
 from portal.extensions import db, secret_box
 from portal.transaction import unit_of_work
 from portal.web import render, see_other
@@ -56,10 +57,13 @@ def own_candidate(check_id: UUID | None) -> Candidate | None:
     return find_candidate(db.session(), check_id, session_id=mine, box=secret_box, now=datetime.now(UTC))
 
 
-def form_url(candidate: Candidate, check_id: UUID, *, version: int | None = None) -> str:
-    """The form with a candidate in it; `version` says that the person saw this version of the connection."""
+def form_url(candidate: Candidate, check_id: UUID, *, version: int | None = None, of_form: UUID | None = None) -> str:
+    """The form with a candidate in it; `version` says that the person saw this version of the connection.
+
+    `of_form` is the form of a new connection that was left, and that goes on there.
+    """
     if candidate.connection_id is None:
-        return url_for("connections.new", candidate=check_id)
+        return url_for("connections.new", candidate=check_id, form=of_form)
     return url_for("connections.show", connection_id=candidate.connection_id, candidate=check_id, version=version)
 
 
@@ -73,7 +77,23 @@ def ask_for_password(candidate: Candidate, *, words: str = "") -> Response:
     check_id = put_by(candidate)
     save_again = _("Nothing was saved yet: give your password, then save again. What you typed is kept.")
     flash(words or save_again, "info")
-    return see_other(f"{CONFIRM_PASSWORD_PATH}?{urlencode({'next': form_url(candidate, check_id)})}")
+    return see_other(f"{CONFIRM_PASSWORD_PATH}?{urlencode({'next': form_url(candidate, check_id, of_form=form_id())})}")
+
+
+def form_id() -> UUID | None:
+    """Which form of a new connection the request comes from; such forms name themselves in their addresses."""
+    return request.args.get("form", type=UUID)
+
+
+def check_only(candidate: Candidate) -> Response:
+    """Check a candidate without saving it; asks for the password where the host's own identity would be told."""
+    if candidate.values.uses_host_identity and not is_confirmed():
+        words = _(
+            "Nothing was checked yet: this signs in with the identity of the portal's own machine. Give your password, "
+            "then choose Check again. What you typed is kept."
+        )
+        return ask_for_password(candidate, words=words)
+    return start_check(candidate, then="show")
 
 
 def start_check(candidate: Candidate, *, then: str) -> Response:
@@ -145,6 +165,11 @@ def present_of(candidate: Candidate) -> StoredConnection | None:
     if candidate.connection_id is None:
         return None
     return find(db.session(), candidate.connection_id, box=secret_box)
+
+
+def as_sent_now(candidate: Candidate) -> ConnectionValues:
+    """A candidate's values with the From address that its mail would bear."""
+    return as_sent(candidate.values, email_settings.load(db.session()))
 
 
 def put_by(candidate: Candidate) -> UUID:

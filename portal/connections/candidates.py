@@ -62,7 +62,7 @@ def keep(
 ) -> UUID:
     """Store a candidate as a check in `state`, and return the check's id. `then` is "show" or "save"."""
     check_id = uuid4()
-    context = _context(check_id, candidate.values)
+    context = secrets_context(check_id, candidate.values)
     grant = seal_grant(check_id, candidate.values, candidate.grant, box=box) if candidate.grant else None
     session.add(
         ConnectionCheck(
@@ -94,7 +94,7 @@ def keep(
 
 def seal_grant(check_id: UUID, values: ConnectionValues, grant: Grant, *, box: SecretBox) -> str:
     """What somebody consented to for a candidate, as its check keeps it."""
-    return box.seal(grant_to_text(grant), _grant_context(check_id, values))
+    return box.seal(grant_to_text(grant), grant_context(check_id, values))
 
 
 def find_candidate(
@@ -112,8 +112,8 @@ def candidate_of(row: ConnectionCheck, *, box: SecretBox) -> Candidate | None:
     if row.candidate is None:
         return None
     values = ConnectionValues.from_json(row.candidate)
-    context = _context(row.id, values)
-    grant = box.open(row.sealed_grant, _grant_context(row.id, values)) if row.sealed_grant else None
+    context = secrets_context(row.id, values)
+    grant = box.open(row.sealed_grant, grant_context(row.id, values)) if row.sealed_grant else None
     return Candidate(
         connection_id=row.connection_id,
         started_from=row.started_from,
@@ -226,10 +226,11 @@ def purge_candidates(session: Session, now: datetime) -> None:
     )
 
 
-def _context(check_id: UUID, values: ConnectionValues) -> str:
+def secrets_context(check_id: UUID, values: ConnectionValues) -> str:
     """Bound to where it goes: a password typed for one server does not open for another."""
     return f"connection_check.secrets:{check_id}:{values.method}:{values.destination}"
 
 
-def _grant_context(check_id: UUID, values: ConnectionValues) -> str:
+def grant_context(check_id: UUID, values: ConnectionValues) -> str:
+    """What the grant of a candidate is sealed for."""
     return f"connection_check.sealed_grant:{check_id}:{granted_for(values)}"

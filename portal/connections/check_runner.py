@@ -83,10 +83,11 @@ class CheckRunner:
             ended.append(result)
             check_steps.record(self._engine, check_id, ended, now=self._clock())
 
+        token = self._token(check_id, work)
         steps = probe(
             work.candidate.values,
             secrets=work.secrets,
-            token=self._token(check_id, work),
+            token=token,
             sender=work.sender,
             installation=self._installation,
             on_step=on_step,
@@ -95,9 +96,9 @@ class CheckRunner:
         if any(step.status is StepStatus.FAIL for step in steps):
             check_steps.end(self._engine, check_id, "failed", now=self._clock())
         elif work.is_to_be_saved:
-            check_steps.save(self._engine, check_id, box=box, now=self._clock())
+            check_steps.save(self._engine, check_id, app_token=token.grant, box=box, now=self._clock())
         else:
-            check_steps.end_passed(self._engine, check_id, box=box, now=self._clock())
+            check_steps.end_passed(self._engine, check_id, app_token=token.grant, box=box, now=self._clock())
 
     def _token(self, check_id: UUID, work: check_steps.Work) -> ProviderToken:
         box, values = self._installation.box, work.candidate.values
@@ -105,6 +106,7 @@ class CheckRunner:
             self._engine,
             work.candidate,
             work.secrets,
+            sender=work.sender,
             has_consent=work.has_consent,
             installation=self._installation,
             keep=lambda grant: check_steps.keep_grant(self._engine, check_id, values, grant, box=box),

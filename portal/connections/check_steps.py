@@ -16,6 +16,7 @@ from sqlalchemy.engine import Engine
 from sqlalchemy.orm import Session
 
 from portal import audit, email_settings, outbox
+from portal.connections import grant_rows
 from portal.connections.candidates import (
     Candidate,
     candidate_of,
@@ -32,7 +33,7 @@ from portal.connections.saving import ChangedMeanwhile, NameTaken
 from portal.connections.senders import Sender, sender_of
 from portal.connections.step_records import step_to_json
 from portal.connections.stored import find
-from portal.connections.values import ConnectionValues
+from portal.connections.values import ConnectionValues, Method
 from portal.database import writing
 from portal.secret_box import SecretBox
 from portal.transports import StepResult
@@ -84,8 +85,13 @@ def end(engine: Engine, check_id: UUID, state: str, *, now: datetime) -> None:
     _write(engine, check_id, state=state, ended_at=now, heartbeat_at=now)
 
 
-def end_passed(engine: Engine, check_id: UUID, *, box: SecretBox, now: datetime) -> None:
-    """Write that a check passed. The connection that it proved as it is stored, if paused, is tried at once."""
+def end_passed(
+    engine: Engine, check_id: UUID, *, app_token: Grant | None = None, box: SecretBox, now: datetime
+) -> None:
+    """Write that a check passed. The connection that it proved as it is stored, if paused, is tried at once.
+
+    `app_token`, an application's own, is kept with it: what it may do is shown until there is another one.
+    """
     with Session(writing(engine)) as session, session.begin():
         row = session.get(ConnectionCheck, check_id, with_for_update=True)
         if row is None or row.state != "running":
@@ -95,6 +101,7 @@ def end_passed(engine: Engine, check_id: UUID, *, box: SecretBox, now: datetime)
         stored = find(session, row.connection_id, box=box) if row.connection_id else None
         if candidate and stored and is_as_stored(candidate, stored):
             outbox.resume(session, stored.id)
+            _keep_app_token(session, stored.id, stored.values, app_token, box=box, now=now)
 
 
 def beat(engine: Engine, check_ids: Collection[UUID], *, now: datetime) -> set[UUID]:
@@ -105,8 +112,11 @@ def beat(engine: Engine, check_ids: Collection[UUID], *, now: datetime) -> set[U
         return set(connection.scalars(beating))
 
 
-def save(engine: Engine, check_id: UUID, *, box: SecretBox, now: datetime) -> None:
-    """Store the candidate of a check that passed and was to be saved, if nobody changed the connection meanwhile."""
+def save(engine: Engine, check_id: UUID, *, app_token: Grant | None = None, box: SecretBox, now: datetime) -> None:
+    """Store the candidate of a check that passed and was to be saved, if nobody changed the connection meanwhile.
+
+    `app_token` as for `end_passed`.
+    """
     try:
         with Session(writing(engine)) as session, session.begin():
             row = session.get(ConnectionCheck, check_id, with_for_update=True)
@@ -115,6 +125,7 @@ def save(engine: Engine, check_id: UUID, *, box: SecretBox, now: datetime) -> No
                 return
             actor = audit.Actor(row.actor_id, row.actor_name, row.actor_address)
             row.connection_id = store_candidate(session, candidate, box=box, actor=actor, now=now)
+            _keep_app_token(session, row.connection_id, candidate.values, app_token, box=box, now=now)
             row.state, row.saved, row.ended_at, row.heartbeat_at = "passed", "saved", now, now
             session.flush()
             forget_candidate(session, check_id)
@@ -123,6 +134,19 @@ def save(engine: Engine, check_id: UUID, *, box: SecretBox, now: datetime) -> No
     except NameTaken:
         refusal = N_("Another connection has this name. Give this one another name.").to_json()
         _write(engine, check_id, state="passed", saved="refused", refusal=refusal, ended_at=now, heartbeat_at=now)
+
+
+def _keep_app_token(
+    session: Session,
+    connection_id: UUID,
+    values: ConnectionValues,
+    app_token: Grant | None,
+    *,
+    box: SecretBox,
+    now: datetime,
+) -> None:
+    if app_token is not None and values.method is Method.MICROSOFT_APP:
+        grant_rows.store(session, connection_id, values, app_token, box=box, now=now)
 
 
 def _write(engine: Engine, check_id: UUID, **values: object) -> None:

@@ -11,6 +11,7 @@ from flask_babel import gettext as _
 
 from portal.connections.candidate_views import (
     ask_for_password,
+    check_only,
     differences,
     form_url,
     is_confirmed,
@@ -41,7 +42,7 @@ def check_stored(connection_id: UUID) -> Response:
     """Check a connection as it is stored."""
     stored = find(db.session(), connection_id, box=secret_box) or abort(404)
     candidate = Candidate(connection_id=stored.id, started_from=stored.version, values=stored.values)
-    return start_check(candidate, then="show")
+    return check_only(candidate)
 
 
 @admin_required
@@ -82,9 +83,9 @@ def repeat(check_id: UUID) -> Response:
     check, candidate = _found(check_id), own_candidate(check_id)
     if candidate is None:
         return _gone(check)
-    if check.is_to_be_saved and not is_confirmed():
-        return ask_for_password(candidate)
-    return start_check(candidate, then="save" if check.is_to_be_saved else "show")
+    if not check.is_to_be_saved:
+        return check_only(candidate)
+    return start_check(candidate, then="save") if is_confirmed() else ask_for_password(candidate)
 
 
 @admin_required

@@ -9,6 +9,7 @@ from uuid import UUID
 from sqlalchemy import update
 from sqlalchemy.orm import Session
 
+from portal.connections.dangers import is_danger
 from portal.connections.models import ConnectionCheck
 from portal.connections.step_records import step_from_json
 from portal.connections.values import Method
@@ -49,6 +50,11 @@ class CheckView:
     def warnings(self) -> tuple[StepResult, ...]:
         """The steps that passed with a warning."""
         return tuple(step for step in self.steps if step.status is StepStatus.WARN)
+
+    @property
+    def dangers(self) -> tuple[StepResult, ...]:
+        """Those among the warnings that must not stay."""
+        return tuple(step for step in self.warnings if is_danger(step))
 
 
 def find_check(session: Session, check_id: UUID, *, session_id: UUID, now: datetime) -> CheckView | None:

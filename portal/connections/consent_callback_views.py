@@ -12,7 +12,7 @@ from flask import Response, abort, request, url_for
 from werkzeug.exceptions import TooManyRequests
 
 from portal.connections import admin_consent_views, consent_flows, consents, invited_consent_views
-from portal.connections.candidate_views import begin_check, own_candidate
+from portal.connections.candidate_views import as_sent_now, begin_check, own_candidate
 from portal.connections.candidates import Candidate, is_as_stored, secrets_of
 from portal.connections.consent_flows import Claimed, NotClaimed, Purpose, Unclaimable
 from portal.connections.consent_views import result_of
@@ -20,6 +20,7 @@ from portal.connections.installation import Installation
 from portal.connections.oauth.provider import Grant
 from portal.connections.registrations import consent_provider, registration_of
 from portal.connections.stored import find
+from portal.connections.unstored_consents import explained
 from portal.connections.values import Method
 from portal.extensions import db, secret_box
 from portal.transaction import unit_of_work
@@ -64,7 +65,8 @@ def _called_back(method: Method) -> Response:
         )
     except NotClaimed as refusal:
         return _refused(refusal)
-    _redeem(claimed)
+    with explained(claimed.id):
+        _redeem(claimed)
     return result_of(claimed.id, is_popup=claimed.is_popup)
 
 
@@ -104,10 +106,12 @@ def _redeem(claimed: Claimed) -> None:
 
 def judge(flow_id: UUID, candidate: Candidate, grant: Grant) -> None:
     """Store what was granted, or check and store it; where somebody else consented, a person decides."""
-    if not consents.is_somebody_else(candidate.values, grant.account):
+    sent = as_sent_now(candidate)
+    if not consents.is_somebody_else(sent, grant):
         own = candidate.values.provider
         if own is not None and not own.mailbox:
-            candidate = replace(candidate, values=consents.with_account(candidate.values, grant.account))
+            named = consents.with_account(candidate.values, grant, sender=sent.from_address)
+            candidate = replace(candidate, values=named)
         with suppress(TooManyRequests):  # the consent waits in its flow then, and its page offers to go on
             take(flow_id, candidate, grant, was="redeeming", until_checked="granted")
         return

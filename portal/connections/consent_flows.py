@@ -13,8 +13,9 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
+from secrets import token_urlsafe
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from sqlalchemy import ColumnElement, Row, delete, or_, select, update
 from sqlalchemy.engine import Engine
@@ -25,7 +26,7 @@ from portal.connections.candidates import Asker, Candidate
 from portal.connections.grant_sealing import grant_from_text, grant_to_text, granted_for
 from portal.connections.models import ConsentFlow, ConsentInvitation
 from portal.connections.oauth.provider import Grant
-from portal.connections.values import Method
+from portal.connections.values import ConnectionValues, Method
 from portal.database import writing
 from portal.secret_box import SecretBox, Unreadable
 
@@ -33,6 +34,7 @@ LIFETIME = timedelta(minutes=10)  # from the click to the callback
 _REDEEMING_AT_MOST = timedelta(minutes=2)  # far longer than the provider is waited for
 _KEPT = timedelta(days=1)
 LONGEST_WORDS = 300  # of what a provider said
+_FORM_REFUSED = "form.refused"  # the code of a flow that ended before the provider was asked
 _ANSWERED = frozenset({"granted", "mismatch"})
 _AS_IT_IS: dict[str, Any] = {"execution_options": {"synchronize_session": False}}
 
@@ -88,6 +90,7 @@ class FlowView:
     purpose: Purpose
     method: Method
     connection_id: UUID | None  # None: of a new connection
+    form_id: UUID | None  # of the form of a new connection
     candidate_check_id: UUID
     state: str  # as in the table, or "expired"
     account: str  # who consented, "" as long as nobody has
@@ -100,6 +103,11 @@ class FlowView:
     def is_waiting(self) -> bool:
         """Whether something is to come by itself."""
         return self.state in {"started", "redeeming"}
+
+    @property
+    def ended_with_form(self) -> bool:
+        """Whether nobody was asked, because the form lacked something."""
+        return self.code == _FORM_REFUSED
 
 
 def start(
@@ -118,9 +126,14 @@ def start(
     now: datetime,
     purpose: Purpose = Purpose.CONNECT,
     invitation_id: UUID | None = None,
+    form_id: UUID | None = None,
 ) -> None:
-    """Store a flow in place of an unfinished one of the same session, connection and kind."""
-    _cancel_unfinished(session, asker.session_id, connection_id, purpose=purpose, now=now)
+    """Store a flow in place of an unfinished one of the same session, connection and kind.
+
+    New connections are told apart by the form that each is typed in: two forms may be open at once.
+    """
+    if connection_id is not None or form_id is not None:
+        _cancel_unfinished(session, asker.session_id, (connection_id, form_id), purpose=purpose, now=now)
     held = json.dumps({"secrets": secrets, "is_popup": is_popup})
     session.add(
         ConsentFlow(
@@ -130,6 +143,7 @@ def start(
             state_hash=_hash(state),
             method=method,
             connection_id=connection_id,
+            form_id=form_id,
             candidate_check_id=candidate_check_id,
             session_id=asker.session_id,
             actor_id=asker.user_id,
@@ -145,6 +159,36 @@ def start(
         )
     )
     session.flush()
+
+
+def refuse(
+    session: Session,
+    *,
+    method: Method,
+    connection_id: UUID | None,
+    form_id: UUID | None,
+    asker: Asker,
+    box: SecretBox,
+    now: datetime,
+) -> None:
+    """Store a flow that ended with its form, for the window that waits for it: a pop-up tells nobody by itself."""
+    flow_id, nothing_kept = uuid4(), uuid4()
+    start(
+        session,
+        flow_id,
+        state=token_urlsafe(32),
+        secrets="",
+        is_popup=True,
+        method=method,
+        connection_id=connection_id,
+        form_id=form_id,
+        candidate_check_id=nothing_kept,
+        redirect_uri="",
+        asker=asker,
+        box=box,
+        now=now,
+    )
+    fail(session, flow_id, was="started", code=_FORM_REFUSED, said="", now=now)
 
 
 def purpose_of(session: Session, state: str) -> Purpose | None:
@@ -201,7 +245,7 @@ def fail(session: Session, flow_id: UUID, *, was: str, code: str, said: str, now
 
 def seal_grant(flow_id: UUID, candidate: Candidate, grant: Grant, *, box: SecretBox) -> str:
     """A grant that waits in its flow, for `settle`."""
-    return box.seal(grant_to_text(grant), _grant_context(flow_id, candidate))
+    return box.seal(grant_to_text(grant), grant_context(flow_id, candidate.values))
 
 
 def held_grant(session: Session, flow_id: UUID, candidate: Candidate, *, box: SecretBox) -> Grant | None:
@@ -209,7 +253,7 @@ def held_grant(session: Session, flow_id: UUID, candidate: Candidate, *, box: Se
     row = session.execute(_columns().where(ConsentFlow.id == flow_id)).one_or_none()
     if row is None or row.state not in _ANSWERED or row.sealed_grant is None:
         return None
-    opened = box.open(row.sealed_grant, _grant_context(flow_id, candidate))
+    opened = box.open(row.sealed_grant, grant_context(flow_id, candidate.values))
     return None if isinstance(opened, Unreadable) else grant_from_text(opened)
 
 
@@ -227,9 +271,11 @@ def find_flow(
     return _view(row, now) if row else None
 
 
-def newest_flow(session: Session, connection_id: UUID | None, *, session_id: UUID, now: datetime) -> FlowView | None:
-    """What this session started last for a connection, or for a new one."""
-    mine = _of(session_id, connection_id, TO_CONNECT)
+def newest_flow(
+    session: Session, connection_id: UUID | None, *, form_id: UUID | None = None, session_id: UUID, now: datetime
+) -> FlowView | None:
+    """What this session started last for a connection, or in the form of a new one; without `form_id` in any."""
+    mine = _of(session_id, (connection_id, form_id), TO_CONNECT)
     chosen = _columns().where(*mine).order_by(ConsentFlow.created_at.desc()).limit(1)
     row = session.execute(chosen).one_or_none()
     return _view(row, now) if row else None
@@ -247,13 +293,13 @@ def purge_consents(session: Session, now: datetime) -> None:
 
 
 def _cancel_unfinished(
-    session: Session, session_id: UUID, connection_id: UUID | None, *, purpose: Purpose, now: datetime
+    session: Session, session_id: UUID, which: tuple[UUID | None, UUID | None], *, purpose: Purpose, now: datetime
 ) -> None:
     replaced = TO_CONNECT if purpose in TO_CONNECT else (purpose,)
     is_unfinished = ConsentFlow.state.in_(("started", "redeeming", "mismatch")) | (
         (ConsentFlow.state == "granted") & ConsentFlow.check_id.is_(None)
     )
-    unfinished = update(ConsentFlow).where(*_of(session_id, connection_id, replaced), is_unfinished)
+    unfinished = update(ConsentFlow).where(*_of(session_id, which, replaced), is_unfinished)
     ended = unfinished.values(state="cancelled", sealed=None, sealed_grant=None, ended_at=now)
     session.execute(ended, **_AS_IT_IS)
 
@@ -276,6 +322,7 @@ def _view(row: Row[Any], now: datetime) -> FlowView:
         purpose=Purpose(row.purpose),
         method=Method(row.method),
         connection_id=row.connection_id,
+        form_id=row.form_id,
         candidate_check_id=row.candidate_check_id,
         state="expired" if longest is not None and age > longest else row.state,
         account=row.account,
@@ -291,11 +338,17 @@ def _columns() -> Any:
     return select(ConsentFlow.__table__)
 
 
-def _of(session_id: UUID, connection_id: UUID | None, purposes: Collection[Purpose]) -> tuple[ColumnElement[bool], ...]:
+def _of(
+    session_id: UUID, which: tuple[UUID | None, UUID | None], purposes: Collection[Purpose]
+) -> tuple[ColumnElement[bool], ...]:
+    """Those of a connection or, where there is none yet, of a form."""
+    connection_id, form_id = which
+    of_form = () if connection_id is not None or form_id is None else (ConsentFlow.form_id == form_id,)
     return (
         ConsentFlow.session_id == session_id,
         ConsentFlow.connection_id.is_not_distinct_from(connection_id),
         ConsentFlow.purpose.in_(purposes),
+        *of_form,
     )
 
 
@@ -308,6 +361,6 @@ def secrets_context(flow_id: UUID) -> str:
     return f"consent_flow.sealed:{flow_id}"
 
 
-def _grant_context(flow_id: UUID, candidate: Candidate) -> str:
+def grant_context(flow_id: UUID, values: ConnectionValues) -> str:
     """Bound to the application and to where its tokens go."""
-    return f"consent_flow.sealed_grant:{flow_id}:{granted_for(candidate.values)}"
+    return f"consent_flow.sealed_grant:{flow_id}:{granted_for(values)}"

@@ -1,12 +1,17 @@
-"""Links by which the owner of a mailbox, who needs no account here, connects it: one for a connection, used once."""
+"""Links by which the owner of a mailbox, who needs no account here, connects it: one for a connection, used once.
+
+A link works only as long as the administrator who made it is one. The accounts are a room above, so that is asked of
+`app.extensions["is_administrator"]`, which takes a session and an account's id.
+"""
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from secrets import token_urlsafe
-from typing import Any
+from typing import Any, cast
 from uuid import UUID, uuid4
 
 from sqlalchemy import delete, select
@@ -18,6 +23,7 @@ from portal.connections.registrations import what_registration_lacks
 from portal.connections.stored import StoredConnection
 from portal.connections.stored_values import values_of
 from portal.connections.values import CONSENT_METHODS, Method
+from portal.extensions import handed_down
 from portal.mail.addresses import same_address_key
 from portal.wording import N_, Text
 
@@ -94,10 +100,11 @@ def revoke(session: Session, connection: StoredConnection, *, actor: audit.Actor
 
 
 def use(session: Session, invitation_id: UUID, *, now: datetime) -> bool:
-    """Use the link up; False where it works no more: used, taken back or replaced meanwhile, or too old."""
-    still_there = ConsentInvitation.id == invitation_id, ConsentInvitation.expires_at > now
-    used = session.scalar(delete(ConsentInvitation).where(*still_there).returning(ConsentInvitation.id))
-    return used is not None
+    """Use the link up; False where it works no more: used, taken back or replaced meanwhile, too old, orphaned."""
+    if find_invitation(session, invitation_id, now=now) is None:
+        return False
+    still_there = delete(ConsentInvitation).where(ConsentInvitation.id == invitation_id)
+    return session.scalar(still_there.returning(ConsentInvitation.id)) is not None
 
 
 def find_by_token(session: Session, token: str, *, now: datetime) -> Invitation | None:
@@ -116,10 +123,10 @@ def invitation_of(session: Session, connection_id: UUID, *, now: datetime) -> In
 
 
 def _one(session: Session, which: Any, now: datetime) -> Invitation | None:
-    """A link for a mailbox that the connection does not send as any more works no more."""
+    """Without its administrator, or for a mailbox that the connection sends as no longer, a link does not work."""
     both = select(ConsentInvitation, Connection).join(Connection, Connection.id == ConsentInvitation.connection_id)
     found = session.execute(both.where(which, ConsentInvitation.expires_at > now)).one_or_none()
-    if found is None:
+    if found is None or not _is_administrator(session, found[0].actor_id):
         return None
     row, values = found[0], values_of(found[1])
     mailbox = values.provider.mailbox if values.provider else ""
@@ -135,6 +142,10 @@ def _one(session: Session, which: Any, now: datetime) -> Invitation | None:
         created_at=row.created_at,
         expires_at=row.expires_at,
     )
+
+
+def _is_administrator(session: Session, user_id: UUID) -> bool:
+    return cast("Callable[[Session, UUID], bool]", handed_down("is_administrator"))(session, user_id)
 
 
 def _mailbox_of(connection: StoredConnection) -> str:

@@ -11,7 +11,14 @@ from flask import Response, abort, flash, make_response, request, url_for
 from flask_babel import gettext as _
 
 from portal.connections import consent_flows, consents
-from portal.connections.candidate_views import ask_for_password, form_url, is_confirmed, own_candidate
+from portal.connections.candidate_views import (
+    as_sent_now,
+    ask_for_password,
+    form_id,
+    form_url,
+    is_confirmed,
+    own_candidate,
+)
 from portal.connections.candidates import Candidate
 from portal.connections.consent_callback_views import take
 from portal.connections.consent_flows import FlowView, Purpose
@@ -20,6 +27,9 @@ from portal.connections.consent_views import begin, is_popup, result_of
 from portal.connections.device_code_views import begin as begin_by_device_code
 from portal.connections.installation import Installation
 from portal.connections.labels import METHODS
+from portal.connections.oauth.provider import Grant
+from portal.connections.stored import find
+from portal.connections.values import Role
 from portal.extensions import db, secret_box
 from portal.transaction import unit_of_work
 from portal.transports import Diagnosis
@@ -29,6 +39,8 @@ from portal.web.access import admin_required, signed_in_user
 _LONGEST_ERROR = 4096  # characters; whole pages are pasted
 _STATUS = "connections.consent_status"
 _SLOW_SECONDS = 15  # after which the page asks whether the provider showed an error
+_UNSTARTED_SECONDS = 30  # longer than Microsoft is asked for a tenant's addresses before a flow begins
+_NEVER_STARTED_SECONDS = 600  # after which no flow is waited for any more
 
 
 @admin_required
@@ -50,8 +62,9 @@ def consent_result(flow_id: UUID) -> Response:
         provider=METHODS[flow.method],
         candidate=candidate,
         diagnosis=_diagnosis(flow, candidate),
-        may_share=candidate is not None and consents.may_be_shared(candidate.values),
-        expected=consents.expected_account(candidate.values) if candidate else "",
+        may_share=candidate is not None and consents.may_be_shared(as_sent_now(candidate)),
+        expected=consents.expected_account(as_sent_now(candidate)) if candidate else "",
+        is_draft=_is_draft(flow.connection_id),
         is_popup=is_popup(),
         back_url=_back_url(flow, candidate),
     )
@@ -60,14 +73,22 @@ def consent_result(flow_id: UUID) -> Response:
 def _page_of(flow: FlowView, candidate: Candidate | None) -> str:
     if flow.state == "mismatch" and candidate is not None:
         return "consent_mismatch"
-    return "consent_done" if flow.state in {"stored", "granted"} else "consent_refused"
+    is_to_be_saved = flow.state == "granted" and (flow.check_id is not None or candidate is not None)
+    return "consent_done" if flow.state == "stored" or is_to_be_saved else "consent_refused"
+
+
+def _is_draft(connection_id: UUID | None) -> bool:
+    present = find(db.session(), connection_id, box=secret_box) if connection_id else None
+    return present is not None and present.values.role is Role.DRAFT
 
 
 @admin_required
 def consent_status() -> Response:
     """How far this session's newest flow of a connection is; `after` is one that does not count any more."""
     connection_id, mine = request.args.get("connection", type=UUID), signed_in_user().session_id
-    flow = consent_flows.newest_flow(db.session(), connection_id, session_id=mine, now=datetime.now(UTC))
+    flow = consent_flows.newest_flow(
+        db.session(), connection_id, form_id=form_id(), session_id=mine, now=datetime.now(UTC)
+    )
     if flow is not None and flow.id == request.args.get("after", type=UUID):
         flow = None
     if flow is not None and flow.state == "stored" and connection_id is not None:
@@ -96,13 +117,19 @@ def accept_account(flow_id: UUID) -> Response:
     held = consent_flows.held_grant(db.session(), flow_id, candidate, box=secret_box) if candidate else None
     if candidate is None or held is None:
         return result_of(flow_id, is_popup=is_popup())
-    is_shared = request.form.get("action") == "shared" and consents.may_be_shared(candidate.values)
-    change = consents.as_shared if is_shared else consents.with_account
-    wanted = replace(candidate, values=change(candidate.values, held.account))
-    if not consents.covers(candidate.values, wanted.values, installation=installation):
+    wanted = _with_account(candidate, held)
+    if not consents.covers(as_sent_now(candidate), as_sent_now(wanted), installation=installation):
         return _begin_again(flow, wanted) if is_confirmed() else ask_for_password(wanted)
     take(flow_id, wanted, held, was=flow.state, until_checked=flow.state)
     return result_of(flow_id, is_popup=is_popup())
+
+
+def _with_account(candidate: Candidate, grant: Grant) -> Candidate:
+    """The candidate, sending as the account, or signed in as it for a shared mailbox, as `action` says."""
+    sent = as_sent_now(candidate)
+    if request.form.get("action") == "shared" and consents.may_be_shared(sent):
+        return replace(candidate, values=consents.as_shared(sent, grant.account))
+    return replace(candidate, values=consents.with_account(candidate.values, grant, sender=sent.from_address))
 
 
 @admin_required
@@ -122,8 +149,8 @@ def repeat_consent(flow_id: UUID) -> Response:
 def _begin_again(flow: FlowView, candidate: Candidate) -> Response:
     """In the way that the flow went."""
     if flow.purpose is Purpose.DEVICE:
-        return begin_by_device_code(candidate)
-    return begin(candidate, is_popup=is_popup())
+        return begin_by_device_code(candidate, of_form=flow.form_id)
+    return begin(candidate, is_popup=is_popup(), of_form=flow.form_id)
 
 
 def _found(flow_id: UUID) -> FlowView:
@@ -134,7 +161,12 @@ def _found(flow_id: UUID) -> FlowView:
 def _waiting(flow: FlowView | None, connection_id: UUID | None = None, *, is_opener: bool = False) -> Response:
     """The part that asks again by itself; `is_opener`: in the form, beside the pop-up."""
     candidate = own_candidate(flow.candidate_check_id) if flow else None
-    chosen = {name: value for name, value in request.args.items() if name in {"connection", "after", "popup"}}
+    chosen = {name: value for name, value in request.args.items() if name in {"connection", "form", "after", "popup"}}
+    waited = 0
+    if is_opener and flow is None:
+        now = int(datetime.now(UTC).timestamp())
+        since = request.args.get("since", now, type=int)
+        waited, chosen["since"] = now - since, str(since)
     query = f"?{urlencode(chosen)}" if chosen else ""
     here = url_for("connections.consent_result", flow_id=flow.id) if flow and not is_opener else url_for(_STATUS)
     return render(
@@ -144,6 +176,8 @@ def _waiting(flow: FlowView | None, connection_id: UUID | None = None, *, is_ope
         here=here + query,
         is_opener=is_opener,
         is_popup=is_popup(),
+        is_unstarted=waited > _UNSTARTED_SECONDS,
+        is_given_up=waited > _NEVER_STARTED_SECONDS,
         is_slow=flow is not None and flow.age.total_seconds() > _SLOW_SECONDS,
         diagnosis=_diagnosis(flow, candidate) if flow and flow.code else None,
         back_url=_back_url(flow, candidate) if flow else _form_of(connection_id),
@@ -158,7 +192,9 @@ def _diagnosis(flow: FlowView, candidate: Candidate | None) -> Diagnosis | None:
 
 def _back_url(flow: FlowView, candidate: Candidate | None) -> str:
     """The form with what was typed, as long as that is there."""
-    return form_url(candidate, flow.candidate_check_id) if candidate else _form_of(flow.connection_id)
+    if candidate is None:
+        return _form_of(flow.connection_id)
+    return form_url(candidate, flow.candidate_check_id, of_form=flow.form_id)
 
 
 def _form_of(connection_id: UUID | None) -> str:

@@ -8,31 +8,28 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime
 from secrets import token_urlsafe
-from urllib.parse import urlencode
 from uuid import UUID, uuid4
 
-from flask import Response, abort, flash, make_response, redirect, request, url_for
+from flask import Response, abort, flash, make_response, redirect, request
 from flask_babel import gettext as _
 
-from portal.connections import consent_flows, consents
-from portal.connections.candidate_views import ask_for_password, asker, is_confirmed
+from portal import email_settings
+from portal.connections import consent_flows
+from portal.connections.candidate_views import ask_for_password, asker, form_id, is_confirmed
 from portal.connections.candidates import Candidate, keep
 from portal.connections.form_views import form_page, typed
+from portal.connections.forms import ConnectionForm
 from portal.connections.installation import Installation
 from portal.connections.oauth.provider import AuthorizationRequest
 from portal.connections.registrations import consent_provider, registration_of, scopes_of
+from portal.connections.senders import as_sent
 from portal.connections.stored import StoredConnection, find
 from portal.connections.values import CONSENT_METHODS, ConnectionValues, Method
 from portal.extensions import db, secret_box
 from portal.transaction import unit_of_work
 from portal.transports import TransportError
-from portal.web import see_other
-from portal.web.access import (
-    CONFIRM_PASSWORD_PATH,
-    admin_required,
-    current_actor,
-    signed_in_user,
-)
+from portal.web import render, see_other
+from portal.web.access import admin_required, signed_in_user
 from portal.web.limits import require
 from portal.web.urls import public_url_for
 from portal.wording import N_
@@ -67,30 +64,51 @@ def _authorize_typed(present: StoredConnection | None) -> Response:
     if candidate is not None and candidate.values.method not in CONSENT_METHODS:
         form.method.errors = [N_("Only Google and Microsoft 365 ask a person for consent. Choose one of them.")]
         candidate = None
-    return form_page(form, present, status=422) if candidate is None else _authorize(candidate)
+    if candidate is not None:
+        return _authorize(candidate)
+    return _refused_in_popup(form, present) if is_popup() else form_page(form, present, status=422)
+
+
+def _refused_in_popup(form: ConnectionForm, present: StoredConnection | None) -> Response:
+    """What the form lacks. The form itself, with all that was typed, stands in the window that opened this one."""
+    connection_id = present.id if present else None
+    with unit_of_work() as session:
+        consent_flows.refuse(
+            session,
+            method=Method(form.method.data) if form.method.data in set(Method) else Method.SMTP,
+            connection_id=connection_id,
+            form_id=form_id() if present is None else None,
+            asker=asker(),
+            box=secret_box,
+            now=datetime.now(UTC),
+        )
+    return render("connections/consent_unstarted.html", status=422, form=form, connection_id=connection_id)
 
 
 def _authorize(candidate: Candidate) -> Response:
     if not is_confirmed():
         words = _("Nothing was connected yet: give your password, then choose Connect again. What you typed is kept.")
         return ask_for_password(candidate, words=words)
-    return begin(candidate, is_popup=is_popup())
+    return begin(candidate, is_popup=is_popup(), of_form=form_id())
 
 
-def begin(candidate: Candidate, *, is_popup: bool) -> Response:
+def begin(candidate: Candidate, *, is_popup: bool, of_form: UUID | None) -> Response:
     """Away to the provider's page of consent; where the provider cannot be asked, to the page that says why."""
     require(db.engine, CONSENTS, "consent", str(signed_in_user().id))
     candidate = replace(candidate, grant=None)
     with unit_of_work() as session:
         now = datetime.now(UTC)
         check_id = keep(session, candidate, then="save", state="cancelled", asker=asker(), box=secret_box, now=now)
+        sent = as_sent(candidate.values, email_settings.load(session))
     state, redirect_uri = token_urlsafe(32), public_url_for(CALLBACKS[candidate.values.method])
     try:
-        asked = _asked(candidate.values, redirect_uri=redirect_uri, state=state)
+        asked = _asked(sent, redirect_uri=redirect_uri, state=state)
     except TransportError as fault:
-        flow_id = _store_flow(candidate, check_id, state, redirect_uri, secrets="", is_popup=is_popup, fault=fault)
+        flow_id = _store_flow(
+            candidate, check_id, state, redirect_uri, secrets="", is_popup=is_popup, of_form=of_form, fault=fault
+        )
         return result_of(flow_id, is_popup=is_popup)
-    _store_flow(candidate, check_id, state, redirect_uri, secrets=asked.secrets, is_popup=is_popup)
+    _store_flow(candidate, check_id, state, redirect_uri, secrets=asked.secrets, is_popup=is_popup, of_form=of_form)
     return make_response(redirect(asked.url, 303))
 
 
@@ -114,6 +132,7 @@ def _store_flow(
     *,
     secrets: str,
     is_popup: bool,
+    of_form: UUID | None,
     fault: TransportError | None = None,
 ) -> UUID:
     flow_id, now = uuid4(), datetime.now(UTC)
@@ -126,6 +145,7 @@ def _store_flow(
             is_popup=is_popup,
             method=candidate.values.method,
             connection_id=candidate.connection_id,
+            form_id=of_form if candidate.connection_id is None else None,
             candidate_check_id=check_id,
             redirect_uri=redirect_uri,
             asker=asker(),
@@ -137,27 +157,6 @@ def _store_flow(
     return flow_id
 
 
-@admin_required
-def disconnect(connection_id: UUID) -> Response:
-    """Forget what somebody consented to, and ask the provider to forget it too."""
-    present = _found(connection_id)
-    here = url_for("connections.show", connection_id=connection_id)
-    if not is_confirmed():
-        flash(_("Nothing was disconnected yet: give your password, then choose Disconnect again."), "info")
-        return see_other(f"{CONFIRM_PASSWORD_PATH}?{urlencode({'next': here})}")
-    if present.grant is None or present.values.method not in CONSENT_METHODS:
-        flash(_("Nobody's consent is stored here, so there was nothing to disconnect."), "info")
-        return see_other(here)
-    with unit_of_work() as session:
-        held = consents.stored_grant(session, present.id, present.values, box=secret_box)
-    provider = consent_provider(present.values.method, installation=Installation.current())
-    was_told = held is not None and provider.revoke(registration_of(present.values, {}), held.stored)
-    with unit_of_work() as session:
-        consents.forget(session, present, actor=current_actor(), now=datetime.now(UTC))
-    flash(_disconnected(present.values.method, was_told=was_told), "ok" if was_told else "warn")
-    return see_other(here)
-
-
 def result_of(flow_id: UUID, *, is_popup: bool) -> Response:
     """Away to the page that says what became of a flow."""
     return see_other("connections.consent_result", flow_id=flow_id, **(POPUP if is_popup else {}))
@@ -166,24 +165,6 @@ def result_of(flow_id: UUID, *, is_popup: bool) -> Response:
 def is_popup() -> bool:
     """Whether the window is one that the script opened for the consent."""
     return request.args.get("popup") == POPUP["popup"]
-
-
-def _disconnected(method: Method, *, was_told: bool) -> str:
-    if was_told:
-        return str(_("Disconnected: the consent is deleted here, and Google has withdrawn it."))
-    if method is Method.GOOGLE:
-        return str(
-            _(
-                "The consent is deleted here, but Google did not confirm that it was withdrawn there. Whoever "
-                "consented can remove the portal at myaccount.google.com/connections."
-            )
-        )
-    return str(
-        _(
-            "The consent is deleted here. Microsoft lets no application withdraw it there: whoever consented can do "
-            "that at myapps.microsoft.com, an administrator in the Entra admin center."
-        )
-    )
 
 
 def _found(connection_id: UUID) -> StoredConnection:

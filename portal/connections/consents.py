@@ -9,7 +9,7 @@ from uuid import UUID
 from sqlalchemy.orm import Session
 
 from portal import audit, outbox
-from portal.connections import grants
+from portal.connections import grant_rows
 from portal.connections.grant_sealing import open_grant
 from portal.connections.installation import Installation
 from portal.connections.models import ConnectionGrant
@@ -39,7 +39,8 @@ def consent_origins(installation: Installation) -> tuple[str, ...]:
 def expected_account(values: ConnectionValues) -> str:
     """Who is to consent, "" for anybody: the mailbox and, at Microsoft, where none is named, the sender.
 
-    Microsoft lets nobody send as somebody else without a permission of its own, which is asked for beforehand.
+    Microsoft lets nobody send as somebody else without a permission of its own, which is asked for beforehand. This
+    and what else is judged by a sender takes the values as mail by them is sent: see `senders.as_sent`.
     """
     own = values.provider
     if own is None:
@@ -47,18 +48,23 @@ def expected_account(values: ConnectionValues) -> str:
     return own.mailbox or (values.from_address if values.method is Method.MICROSOFT else "")
 
 
-def is_somebody_else(values: ConnectionValues, account: str) -> bool:
+def is_somebody_else(values: ConnectionValues, grant: Grant) -> bool:
     """Whether another account consented than the one that mail is to be sent by."""
     expected = expected_account(values)
-    return bool(expected) and not _is_same(expected, account)
+    return bool(expected) and not grant.is_of(expected)
 
 
-def with_account(values: ConnectionValues, account: str) -> ConnectionValues:
-    """The same connection, sending as whoever consented. A sender that was the expected account follows."""
-    expected = expected_account(values)
-    changed = values.with_provider(replace(_provider_of(values), mailbox=account))
-    follows = bool(expected and values.from_address) and _is_same(values.from_address, expected)
-    return replace(changed, from_address=account) if follows else changed
+def with_account(values: ConnectionValues, grant: Grant, *, sender: str) -> ConnectionValues:
+    """The same connection, sending as whoever consented. A sender that was the expected account follows.
+
+    `sender` is the From address of its mail, which may be the organisation's. One that is an address of whoever
+    consented stays: people sign in at Microsoft by a name that often is none that mail is sent by.
+    """
+    expected = expected_account(replace(values, from_address=sender))
+    mailbox = expected if grant.is_of(expected) else grant.account
+    changed = values.with_provider(replace(_provider_of(values), mailbox=mailbox))
+    follows = bool(expected and sender) and _is_same(sender, expected) and not grant.is_of(sender)
+    return replace(changed, from_address=grant.account) if follows else changed
 
 
 def may_be_shared(values: ConnectionValues) -> bool:
@@ -113,7 +119,7 @@ def store(
 ) -> None:
     """Keep a grant for a connection as it is stored; what waits for it leaves at once."""
     before = connection.grant.account if connection.grant else None
-    grants.store(session, connection.id, connection.values, grant, box=box, now=now)
+    grant_rows.store(session, connection.id, connection.values, grant, box=box, now=now)
     _record(session, "connection.consented", connection.values.name, (before, grant.account), actor=actor, now=now)
     outbox.resume(session, connection.id)
 
@@ -127,7 +133,7 @@ def stored_grant(session: Session, connection_id: UUID, values: ConnectionValues
 def forget(session: Session, connection: StoredConnection, *, actor: audit.Actor, now: datetime) -> None:
     """Drop the grant of a connection: nothing is sent by it until somebody consents again."""
     before = connection.grant.account if connection.grant else None
-    grants.forget(session, connection.id, connection.values.method)
+    grant_rows.forget(session, connection.id, connection.values.method)
     _record(session, "connection.disconnected", connection.values.name, (before, None), actor=actor, now=now)
 
 

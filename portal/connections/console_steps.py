@@ -2,7 +2,8 @@
 
 Sources: Google's pages "Manage OAuth clients", "Manage app audience" and "Control API access with domain-wide
 delegation"; Microsoft's pages "Register an application", "Add and manage application credentials", "Role based access
-control for applications in Exchange Online" and "Authenticate an IMAP, POP or SMTP connection using OAuth".
+control for applications in Exchange Online", "Connect-ExchangeOnline", "Connect-MgGraph" and "Authenticate an IMAP,
+POP or SMTP connection using OAuth".
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
+from portal.connections.oauth.microsoft_endpoints import PERSONAL_TENANT
 from portal.connections.oauth.provider import Cloud
 from portal.connections.provider_values import Credential, SendThrough
 from portal.wording import N_, Text
@@ -25,6 +27,12 @@ _ENTRA: Mapping[Cloud, str] = MappingProxyType(
         Cloud.CHINA: "https://portal.azure.cn",
     }
 )
+# As PowerShell's own modules for Exchange Online and Microsoft Graph name the clouds.
+_EXCHANGE: Mapping[Cloud, str] = MappingProxyType(
+    {Cloud.US_GOV: "O365USGovGCCHigh", Cloud.US_DOD: "O365USGovDoD", Cloud.CHINA: "O365China"}
+)
+_GRAPH: Mapping[Cloud, str] = MappingProxyType({Cloud.US_GOV: "USGov", Cloud.US_DOD: "USGovDoD", Cloud.CHINA: "China"})
+_LONGEST_SCOPE_NAME = 64  # characters, as of most names in Exchange
 # PowerShell ends a text at any of these, and reads two of them as one.
 _POWERSHELL_QUOTES = re.compile("(['\u2018\u2019\u201a\u201b])")
 
@@ -50,6 +58,9 @@ class OwnValues:
     tenant_id: str = ""
     mailbox: str = ""
     cloud: Cloud = Cloud.GLOBAL
+    is_personal: bool = False  # a Microsoft account without an organisation
+    name: str = ""  # of the connection
+    principal_id: str = ""  # the enterprise application's object ID, as the application's own tokens tell it
 
 
 def google_steps(own: OwnValues) -> tuple[ConsoleStep, ...]:
@@ -127,9 +138,48 @@ def service_account_steps(own: OwnValues) -> tuple[ConsoleStep, ...]:
 
 def microsoft_steps(own: OwnValues) -> tuple[ConsoleStep, ...]:
     """An application in Entra for which somebody consents."""
+    if own.is_personal:
+        return _personal_account_steps(own)
     return (
         *_entra_registration(own),
         *_entra_secret(),
+        *_delegated_permissions(own),
+        _authenticated_smtp(own.mailbox),
+        ConsoleStep(
+            N_(
+                "Nobody has to grant admin consent for these, unless your organisation lets users consent to nothing, "
+                "or Mail.ReadWrite is among them: then press Grant admin consent."
+            )
+        ),
+        _sign_in_as(own.mailbox),
+    )
+
+
+def _personal_account_steps(own: OwnValues) -> tuple[ConsoleStep, ...]:
+    """The same for Outlook.com, Hotmail and the like."""
+    return (
+        ConsoleStep(
+            N_(
+                "A personal Microsoft account cannot register an application by itself: this takes an organisation's "
+                "directory, such as the one that comes with a free Azure account. Open its Entra admin center, App "
+                "registrations, New registration. Choose “Accounts in any organizational directory and personal "
+                "Microsoft accounts”: every other choice keeps personal accounts out."
+            ),
+            link=_ENTRA[Cloud.GLOBAL],
+        ),
+        _redirect_uri(own),
+        ConsoleStep(
+            N_("Overview: copy the Application (client) ID into this form. As Tenant ID, enter this word."),
+            PERSONAL_TENANT,
+        ),
+        *_entra_secret(),
+        *_delegated_permissions(own),
+        _sign_in_as(own.mailbox),
+    )
+
+
+def _delegated_permissions(own: OwnValues) -> tuple[ConsoleStep, ...]:
+    return (
         ConsoleStep(
             N_("API permissions: Add a permission, Microsoft Graph, Delegated permissions. Tick these."),
             own.scopes[SendThrough.API],
@@ -143,14 +193,6 @@ def microsoft_steps(own: OwnValues) -> tuple[ConsoleStep, ...]:
             own.scopes[SendThrough.SMTP],
             send_through=SendThrough.SMTP,
         ),
-        _authenticated_smtp(own.mailbox),
-        ConsoleStep(
-            N_(
-                "Nobody has to grant admin consent for these, unless your organisation lets users consent to nothing: "
-                "then press Grant admin consent."
-            )
-        ),
-        _sign_in_as(own.mailbox),
     )
 
 
@@ -202,19 +244,20 @@ def microsoft_app_steps(own: OwnValues) -> tuple[ConsoleStep, ...]:
 def exchange_commands(own: OwnValues, through: SendThrough) -> str:
     """PowerShell for Exchange Online that lets the application send by the one mailbox."""
     app, mailbox = _quoted(own.client_id or "<client ID>"), own.mailbox or "<mailbox>"
-    principal = _quoted("<object ID of the enterprise application>")
     begin = (
-        "Connect-ExchangeOnline",
-        f"New-ServicePrincipal -AppId {app} -ObjectId {principal} -DisplayName 'Mail Portal'",
+        *_principal(own),
+        f"Connect-ExchangeOnline{_at_cloud('ExchangeEnvironmentName', _EXCHANGE, own.cloud)}",
+        f"if (-not (Get-ServicePrincipal | Where-Object AppId -eq {app})) "
+        f"{{ New-ServicePrincipal -AppId {app} -ObjectId $principal -DisplayName 'Mail Portal' }}",
     )
     if through is SendThrough.SMTP:
         allow = (
-            f"Add-MailboxPermission -Identity {_quoted(mailbox)} -User {principal} -AccessRights FullAccess",
+            f"Add-MailboxPermission -Identity {_quoted(mailbox)} -User $principal -AccessRights FullAccess",
             f"Set-CASMailbox -Identity {_quoted(mailbox)} -SmtpClientAuthenticationDisabled $false",
         )
         return "\n".join((*begin, *allow))
     filter_ = f"PrimarySmtpAddress -eq {_quoted(mailbox)}"
-    scope = "'Mail Portal: its mailbox'"
+    scope = _quoted(f"Mail Portal: {own.name or mailbox}"[:_LONGEST_SCOPE_NAME].rstrip())
     return "\n".join(
         (
             *begin,
@@ -223,6 +266,22 @@ def exchange_commands(own: OwnValues, through: SendThrough) -> str:
             f"Test-ServicePrincipalAuthorization -Identity {app} -Resource {_quoted(mailbox)}",
         )
     )
+
+
+def _principal(own: OwnValues) -> tuple[str, ...]:
+    """Commands that put the enterprise application's object ID into $principal: not that of the registration."""
+    if own.principal_id:
+        return (f"$principal = {_quoted(own.principal_id)}",)
+    filter_ = f"AppId eq {_quoted(own.client_id or '<client ID>')}"
+    return (
+        f"Connect-MgGraph -Scopes 'Application.Read.All'{_at_cloud('Environment', _GRAPH, own.cloud)}",
+        f"$principal = (Get-MgServicePrincipal -Filter {_quoted(filter_)}).Id",
+    )
+
+
+def _at_cloud(parameter: str, names: Mapping[Cloud, str], cloud: Cloud) -> str:
+    """The parameter that names a cloud of its own; nothing for the one that everybody is in."""
+    return f" -{parameter} {names[cloud]}" if cloud in names else ""
 
 
 def _quoted(text: str) -> str:
@@ -253,14 +312,18 @@ def _entra_registration(own: OwnValues) -> tuple[ConsoleStep, ...]:
             ),
             link=_ENTRA[own.cloud],
         ),
-        ConsoleStep(
-            N_(
-                "Redirect URI: choose the platform Web, and paste this. With “Single-page application” the consent "
-                "would end after 24 hours; with “Mobile and desktop” Microsoft would take no secret."
-            ),
-            own.redirect_url,
-        ),
+        _redirect_uri(own),
         ConsoleStep(N_("Overview: copy the Application (client) ID and the Directory (tenant) ID into this form.")),
+    )
+
+
+def _redirect_uri(own: OwnValues) -> ConsoleStep:
+    return ConsoleStep(
+        N_(
+            "Redirect URI: choose the platform Web, and paste this. With “Single-page application” the consent "
+            "would end after 24 hours; with “Mobile and desktop” Microsoft would take no secret."
+        ),
+        own.redirect_url,
     )
 
 

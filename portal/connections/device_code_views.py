@@ -14,8 +14,9 @@ from uuid import UUID, uuid4
 from flask import Response, abort, flash, make_response, request, url_for
 from flask_babel import gettext as _
 
+from portal import email_settings
 from portal.connections import consent_flows, device_codes
-from portal.connections.candidate_views import ask_for_password, asker, is_confirmed, own_candidate
+from portal.connections.candidate_views import ask_for_password, asker, form_id, is_confirmed, own_candidate
 from portal.connections.candidates import Candidate, keep, secrets_of
 from portal.connections.consent_callback_views import judge
 from portal.connections.consent_flows import FlowView, Purpose
@@ -26,8 +27,11 @@ from portal.connections.installation import Installation
 from portal.connections.oauth import microsoft
 from portal.connections.oauth.microsoft import DeviceCode
 from portal.connections.oauth.provider import Grant
+from portal.connections.oauth.token_answers import MustWait
 from portal.connections.registrations import microsoft_endpoints, registration_of, scopes_of
+from portal.connections.senders import as_sent
 from portal.connections.stored import StoredConnection, find
+from portal.connections.unstored_consents import explained
 from portal.connections.values import Method
 from portal.extensions import db, secret_box
 from portal.transaction import unit_of_work
@@ -52,7 +56,13 @@ def device_code(connection_id: UUID) -> Response:
     return _begin_confirmed(Candidate(connection_id=present.id, started_from=present.version, values=present.values))
 
 
-def _with_what_was_typed(present: StoredConnection) -> Response:
+@admin_required
+def device_code_new() -> Response:
+    """Ask for a code for a connection that is typed and not stored yet."""
+    return _with_what_was_typed(None)
+
+
+def _with_what_was_typed(present: StoredConnection | None) -> Response:
     form, candidate = typed(present)
     if candidate is not None and candidate.values.method is not Method.MICROSOFT:
         form.method.errors = [N_("Only Microsoft 365 has device codes that allow sending.")]
@@ -62,32 +72,34 @@ def _with_what_was_typed(present: StoredConnection) -> Response:
 
 def _begin_confirmed(candidate: Candidate) -> Response:
     if is_confirmed():
-        return begin(candidate)
+        return begin(candidate, of_form=form_id())
     words = _("There is no code yet: give your password, then choose Use a device code again. What you typed is kept.")
     return ask_for_password(candidate, words=words)
 
 
-def begin(candidate: Candidate) -> Response:
+def begin(candidate: Candidate, *, of_form: UUID | None) -> Response:
     """Away to the page with a new code; where Microsoft gives none, to the page that says why."""
     require(db.engine, CONSENTS, "consent", str(signed_in_user().id))
     candidate = replace(candidate, grant=None)
     own, installation = candidate.values.provider, Installation.current()
     if own is None:
         raise ValueError(f"{candidate.values.method} has no device codes")
+    with unit_of_work() as session:
+        sent = as_sent(candidate.values, email_settings.load(session))
     try:
         code = microsoft.device_code(
             registration_of(candidate.values, {}),
-            scopes=scopes_of(candidate.values, installation=installation),
+            scopes=scopes_of(sent, installation=installation),
             https=installation.https,
             endpoints=microsoft_endpoints(own, installation),
             now=datetime.now(UTC),
         )
     except TransportError as fault:
-        return result_of(_store_flow(candidate, fault), is_popup=False)
-    return see_other("connections.device_code_page", flow_id=_store_flow(candidate, code))
+        return result_of(_store_flow(candidate, fault, of_form), is_popup=False)
+    return see_other("connections.device_code_page", flow_id=_store_flow(candidate, code, of_form))
 
 
-def _store_flow(candidate: Candidate, begun: DeviceCode | TransportError) -> UUID:
+def _store_flow(candidate: Candidate, begun: DeviceCode | TransportError, of_form: UUID | None) -> UUID:
     flow_id, now = uuid4(), datetime.now(UTC)
     with unit_of_work() as session:
         check_id = keep(session, candidate, then="save", state="cancelled", asker=asker(), box=secret_box, now=now)
@@ -99,6 +111,7 @@ def _store_flow(candidate: Candidate, begun: DeviceCode | TransportError) -> UUI
             is_popup=False,
             method=Method.MICROSOFT,
             connection_id=candidate.connection_id,
+            form_id=of_form if candidate.connection_id is None else None,
             candidate_check_id=check_id,
             redirect_uri="",
             asker=asker(),
@@ -153,6 +166,8 @@ def _ask(turn: Turn, candidate: Candidate, secrets: dict[str, str]) -> None:
     """While Microsoft is out of reach the code goes on waiting: it is good until its time is over."""
     try:
         answer = _answer(turn, candidate, secrets)
+    except MustWait as fault:
+        answer = replace(turn.begun, interval=max(turn.begun.interval, fault.retry_after))
     except TransientError:
         answer = turn.begun
     except TransportError as fault:
@@ -166,7 +181,8 @@ def _ask(turn: Turn, candidate: Candidate, secrets: dict[str, str]) -> None:
             return
         is_wanted = consent_flows.settle(session, turn.flow_id, was=("started",), state="redeeming", sealed=None)
     if is_wanted:
-        judge(turn.flow_id, candidate, answer)
+        with explained(turn.flow_id):
+            judge(turn.flow_id, candidate, answer)
 
 
 def _answer(turn: Turn, candidate: Candidate, secrets: dict[str, str]) -> Grant | DeviceCode:

@@ -12,16 +12,20 @@ from portal.connections.provider_values import SERVER_FIELDS, Credential, Provid
 from portal.connections.smtp_texts import parse_ca_certificate, parse_helo_name, parse_host, parse_sign_in_name
 from portal.connections.smtp_values import DEFAULT_TIMEOUT_SECONDS, USUAL_PORTS, SMTPValues, usual_security
 from portal.connections.values import PROVIDER_METHODS, SECRETS_OF, Method
+from portal.placeholders import allowing
 from portal.settings_file import Node
 from portal.transports.smtp_settings import Auth, Security
 from portal.wording import N_
 
 SERVER_TEXTS: Mapping[str, Callable[[str], str]] = {
-    "host": parse_host,
+    "host": allowing(parse_host),
     "ca_certificate": parse_ca_certificate,
-    "helo_name": parse_helo_name,
+    "helo_name": allowing(parse_helo_name),
 }
-SIGN_IN_TEXTS: Mapping[str, Callable[[str], str]] = {"username": parse_sign_in_name, "domain": parse_sign_in_name}
+SIGN_IN_TEXTS: Mapping[str, Callable[[str], str]] = {
+    "username": allowing(parse_sign_in_name),
+    "domain": allowing(parse_sign_in_name),
+}
 _PROVIDER_CHOICES = {"cloud": Cloud, "send_through": SendThrough, "credential": Credential}
 _AUTHS = [auth for auth in Auth if auth is not Auth.XOAUTH2]  # which follows from the method
 _KEYS: Mapping[Method, frozenset[str]] = {
@@ -73,25 +77,8 @@ def read_provider(node: Node, present: ProviderValues) -> ProviderValues:
     return replace(present, **named, server=server)
 
 
-def checked_text(node: Node, key: str, check: Callable[[str], str]) -> str | None:
-    """The checked text of `key`: "" where it is empty, None where the file does not name it."""
-    text = node.text(key)
-    return checked(node, key, text, check) if text else text
-
-
-def checked(node: Node, key: str, text: str, check: Callable[[str], str]) -> str:
-    """The checked text; what stands against it is refused at the key's own line."""
-    try:
-        return check(text)
-    except ValueError as error:
-        reason = getattr(error, "reason", None)
-        if reason is None:
-            raise
-        (node.child(key) or node).refuse(reason)
-
-
 def _texts(node: Node, checks: Mapping[str, Callable[[str], str]]) -> dict[str, Any]:
-    found = {key: checked_text(node, key, check) for key, check in checks.items()}
+    found = {key: node.checked(key, check) for key, check in checks.items()}
     return {key: text for key, text in found.items() if text is not None}
 
 

@@ -8,13 +8,13 @@ from typing import Any
 
 from portal.connections.file_fields import (
     METHOD_KEYS,
-    checked,
-    checked_text,
     read_provider,
     read_smtp,
     refuse_keys_of_others,
 )
 from portal.connections.provider_texts import check_of_secret
+from portal.connections.provider_values import ProviderValues
+from portal.connections.scopes import scope_problem
 from portal.connections.smtp_texts import parse_name
 from portal.connections.values import (
     SECRETS_OF,
@@ -26,14 +26,15 @@ from portal.connections.values import (
     SecretChanges,
 )
 from portal.mail.addresses import parse_address, parse_display_name, parse_mailbox
+from portal.placeholders import allowing, check_sender, has_placeholder
 from portal.settings_file import Node
 from portal.wording import N_
 
 ROLES = (Role.DEFAULT, Role.FALLBACK, Role.AVAILABLE, Role.DRAFT)
 SENDER_TEXTS: dict[str, Callable[[str], str]] = {
-    "display_name": parse_display_name,
-    "reply_to": parse_address,
-    "envelope_from": parse_address,
+    "display_name": allowing(parse_display_name),
+    "reply_to": allowing(parse_address),
+    "envelope_from": allowing(parse_address),
 }
 KEYS = (
     *("name", "absent", "method", "role", "fallback_order", "from_address", *SENDER_TEXTS),
@@ -53,7 +54,7 @@ class FileItem:
 def read_item(node: Node) -> FileItem:
     """The entry's name and whether it is to go. Raises SettingsFileError."""
     node.refuse_unknown(KEYS)
-    name = checked_text(node, "name", parse_name) or node.required_text("name")
+    name = node.checked("name", parse_name) or node.required_text("name")
     is_absent = bool(node.boolean("absent"))
     if is_absent and set(node.mapping()) - {"name", "absent"}:
         node.refuse(N_("an absent connection has a name and nothing else"))
@@ -75,7 +76,7 @@ def values_of_item(item: FileItem, present: ConnectionValues | None) -> Connecti
     if method is Method.SMTP:
         values = replace(values, smtp=read_smtp(node, values.smtp))
     elif values.provider is not None:
-        values = values.with_provider(read_provider(node, values.provider))
+        values = values.with_provider(_usable(node, method, read_provider(node, values.provider)))
     return replace(values, **_sender(node), **_limits(node), **_role(node))
 
 
@@ -88,10 +89,19 @@ def _secret(node: Node, field: str, method: Method, stored: str | None) -> Secre
     given = node.secret(field)
     if given is None:
         return SecretChange()
-    secret = checked(node, field, given.value, check_of_secret(field, method))
+    secret = (node.child(field) or node).passed(given.value, check_of_secret(field, method))
     if not secret:
         return SecretChange(SecretAction.CLEAR)
     return SecretChange() if secret == stored else SecretChange(SecretAction.REPLACE, secret)
+
+
+def _usable(node: Node, method: Method, own: ProviderValues) -> ProviderValues:
+    """The same, unless the file itself makes scopes of it that cannot send. Raises SettingsFileError."""
+    key = next((key for key in ("scope", "send_through", "cloud") if node.has(key)), None)
+    problem = scope_problem(method, own) if key else None
+    if key and problem:
+        (node.child(key) or node).refuse(problem)
+    return own
 
 
 def _role(node: Node) -> dict[str, Any]:
@@ -104,13 +114,14 @@ def _role(node: Node) -> dict[str, Any]:
 
 def _sender(node: Node) -> dict[str, Any]:
     """A name given with the From address counts where the file names no other."""
-    named: dict[str, Any] = {key: checked_text(node, key, check) for key, check in SENDER_TEXTS.items()}
+    named: dict[str, Any] = {key: node.checked(key, check) for key, check in SENDER_TEXTS.items()}
     text = node.text("from_address")
     if text is not None:
         named["from_address"] = ""
     if text:
-        named["from_address"] = checked(node, "from_address", text, lambda mailbox: parse_mailbox(mailbox).address)
-        named["display_name"] = named["display_name"] or parse_mailbox(text).display_name or None
+        named["from_address"] = (node.child("from_address") or node).passed(text, check_sender)
+        typed_name = "" if has_placeholder(text) else parse_mailbox(text).display_name
+        named["display_name"] = named["display_name"] or typed_name or None
     return {key: value for key, value in named.items() if value is not None}
 
 

@@ -13,6 +13,8 @@ from portal import email_settings
 from portal.connections import labels
 from portal.connections.candidate_views import (
     ask_for_password,
+    check_only,
+    form_id,
     form_url,
     is_confirmed,
     own_candidate,
@@ -22,6 +24,7 @@ from portal.connections.candidate_views import (
 )
 from portal.connections.candidates import Candidate, what_is_missing
 from portal.connections.consent_pages import consent_part
+from portal.connections.dangers import danger_of
 from portal.connections.forms import CHECK, MAKE_KEY_PAIR, PROMOTE, ConnectionForm
 from portal.connections.grant_sealing import granted_for
 from portal.connections.installation import Installation, default_helo_name
@@ -32,10 +35,13 @@ from portal.connections.method_switching import (
     take_back_untouched,
     texts_by_method,
 )
+from portal.connections.oauth.microsoft_endpoints import PERSONAL_TENANT
 from portal.connections.presets import PRESETS, fill, preset_for_host
 from portal.connections.provider_guidance import facts, guidance_of, usual_hosts
 from portal.connections.provider_limits import usual_limits
+from portal.connections.safe_sign_in import what_is_unsafe
 from portal.connections.saving import IsDefault, NameTaken
+from portal.connections.senders import as_sent
 from portal.connections.smtp_values import DEFAULT_TIMEOUT_SECONDS, USUAL_PORTS
 from portal.connections.states import states_of
 from portal.connections.stored import StoredConnection, find, find_default, find_named
@@ -108,7 +114,7 @@ def _take(present: StoredConnection | None) -> Response:
     if form.action.data == PROMOTE:
         candidate = with_next_secret_promoted(db.session(), candidate, box=secret_box)
     if form.action.data == CHECK:
-        return start_check(candidate, then="show")
+        return check_only(candidate)
     if not is_confirmed():
         return ask_for_password(candidate)
     return _store_draft(form, candidate, present) if form.is_draft else start_check(candidate, then="save")
@@ -153,6 +159,8 @@ def _refuse(form: ConnectionForm, candidate: Candidate, present: StoredConnectio
     is_demoted = _is_default(present) and candidate.values.role is not Role.DEFAULT
     if is_demoted and present and candidate.started_from == present.version:
         form.role.errors = [IsDefault.reason]
+    for name, reason in what_is_unsafe(candidate.values, installation=Installation.current()).items():
+        form[name].errors = [reason]
     if not form.is_draft:
         organisation = email_settings.load(db.session())
         captures = Installation.current().captures(candidate.values)
@@ -208,6 +216,8 @@ def _drawn(values: ConnectionValues) -> ConnectionValues:
 
 def _new_form() -> ConnectionForm:
     brought: dict[str, Any] = {name: request.args[name] for name in _FROM_LINKS if name in request.args}
+    if request.args.get("tenant_id") == PERSONAL_TENANT:  # of no organisation: another tenant is nothing for a link
+        brought["tenant_id"] = PERSONAL_TENANT
     method = request.args.get("method", "")
     if method in set(Method):
         empty = replace(_empty(), method=Method(method))
@@ -250,13 +260,14 @@ def form_page(form: ConnectionForm, present: StoredConnection | None, *, status:
         form=form,
         connection=present,
         is_default=_is_default(present),
-        consent=consent_part(present, earlier if is_of_this else None),
+        consent=consent_part(present, earlier if is_of_this else None, form_id=form_id()),
         state=states_of(db.session(), (present,), installation=installation)[present.id] if present else None,
+        danger=danger_of(present, installation=installation) if present else None,
         held_secrets=typed | stored.keys() | others,
         secrets_stored_at=stored,
         settings_by_method=texts_by_method(base),
         secrets_by_method=held_by_method(present),
-        guidance=guidance_of(shown, installation=installation),
+        guidance=guidance_of(as_sent(shown, organisation), installation=installation, present=present),
         facts=facts(shown, today=datetime.now(UTC).date()),
         has_rare_values=_has_rare_values(form),
         host_preset=preset_for_host(form.host.data or "") if shown_method is Method.SMTP else None,

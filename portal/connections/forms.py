@@ -27,6 +27,7 @@ from portal.connections.provider_texts import (
     parse_token_file,
 )
 from portal.connections.provider_values import Credential, ProviderValues, SendThrough
+from portal.connections.scopes import scope_problem
 from portal.connections.smtp_texts import parse_helo_name, parse_host, parse_name, parse_sign_in_name
 from portal.connections.smtp_values import (
     DEFAULT_TIMEOUT_SECONDS,
@@ -52,6 +53,7 @@ from portal.connections.values import (
 from portal.email_settings.checked_fields import CheckedField, MailboxField, sender_of
 from portal.mail.addresses import parse_address, parse_display_name, readable_address
 from portal.mail.domains import readable_domain
+from portal.placeholders import allowing
 from portal.transports.smtp_settings import Auth, Security
 from portal.wording import N_, Text
 
@@ -135,27 +137,31 @@ class ConnectionForm(FlaskForm):
     mailbox = CheckedField(FIELDS["mailbox"], check=parse_address, shown=readable_address)
     send_through = RadioField(FIELDS["send_through"], choices=_choices(labels.SEND_THROUGH))
     scope = CheckedField(FIELDS["scope"], check=parse_scope)
-    host = CheckedField(FIELDS["host"], check=parse_host, shown=readable_domain)
+    host = CheckedField(FIELDS["host"], check=allowing(parse_host), shown=readable_domain)
     port = NumberField(FIELDS["port"], lowest=1, highest=65_535)
     security = SelectField(FIELDS["security"], choices=_choices(labels.SECURITIES))
     verify_certificate = BooleanField(FIELDS["verify_certificate"])
     ca_certificate = CertificateField(FIELDS["ca_certificate"])
     auth = SelectField(FIELDS["auth"], choices=_choices(_SHOWN_AUTHS))
-    username = CheckedField(FIELDS["username"], check=parse_sign_in_name)
-    domain = CheckedField(FIELDS["domain"], check=parse_sign_in_name)
+    username = CheckedField(FIELDS["username"], check=allowing(parse_sign_in_name))
+    domain = CheckedField(FIELDS["domain"], check=allowing(parse_sign_in_name))
     password = SecretField(FIELDS["password"])
     password_action = _action(N_("Stored password"))
-    helo_name = CheckedField(FIELDS["helo_name"], check=parse_helo_name)
+    helo_name = CheckedField(FIELDS["helo_name"], check=allowing(parse_helo_name))
     timeout_seconds = NumberField(FIELDS["timeout_seconds"], lowest=1, highest=600)
     from_address = MailboxField(FIELDS["from_address"])
-    display_name = CheckedField(FIELDS["display_name"], check=parse_display_name)
-    reply_to = CheckedField(FIELDS["reply_to"], check=parse_address, shown=readable_address)
-    envelope_from = CheckedField(FIELDS["envelope_from"], check=parse_address, shown=readable_address)
+    display_name = CheckedField(FIELDS["display_name"], check=allowing(parse_display_name))
+    reply_to = CheckedField(FIELDS["reply_to"], check=allowing(parse_address), shown=readable_address)
+    envelope_from = CheckedField(FIELDS["envelope_from"], check=allowing(parse_address), shown=readable_address)
     messages_per_minute = NumberField(FIELDS["messages_per_minute"], lowest=1, highest=100_000)
     max_connections = NumberField(FIELDS["max_connections"], lowest=1, highest=50)
     version = NumberField(N_("Version"), lowest=0, highest=2**31 - 1)
     candidate = StringField(N_("Earlier check"))
-    action = StringField(default=SAVE, validators=[AnyOf((CHECK, SAVE, DRAFT, MAKE_KEY_PAIR, PROMOTE))])
+    action = StringField(
+        N_("What the button does"),
+        default=SAVE,
+        validators=[AnyOf((CHECK, SAVE, DRAFT, MAKE_KEY_PAIR, PROMOTE))],
+    )
 
     @classmethod
     def showing(
@@ -211,8 +217,19 @@ class ConnectionForm(FlaskForm):
         for name in used & frozenset(SECRET_FIELDS):
             if self[name].data and self._secret_action(name) is SecretAction.KEEP:
                 self[name].errors = [N_("Something was typed, but “Keep” is chosen. Choose “Replace” to use it.")]
+        if "scope" in used and not self.scope.errors:
+            self._refuse_scope()
         errors: dict[str, Any] = self.errors
         return not errors
+
+    def _refuse_scope(self) -> None:
+        """Also of a draft: what a scope cannot do now it can never do."""
+        by_smtp = self.send_through.data == SendThrough.SMTP
+        through = SendThrough.SMTP if by_smtp else SendThrough.API
+        cloud = Cloud(self.cloud.data) if self.cloud.data in set(Cloud) else Cloud.GLOBAL
+        own = ProviderValues(scope=self.scope.value(), send_through=through, cloud=cloud)
+        problem = scope_problem(Method(self.method.data), own)
+        self.scope.errors = [problem] if problem else []
 
     def _used_fields(self) -> frozenset[str]:
         method = self.method.data

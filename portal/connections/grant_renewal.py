@@ -11,14 +11,12 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 import structlog
-from sqlalchemy import select
 from sqlalchemy.engine import Engine
 from sqlalchemy.orm import Session
 
 from portal import audit
 from portal.connections.grants import StoredToken
 from portal.connections.installation import Installation
-from portal.connections.models import Connection, ConnectionGrant
 from portal.connections.oauth.microsoft_secrets import secret_expiry
 from portal.connections.registrations import microsoft_endpoints
 from portal.connections.saving import ChangedMeanwhile, change
@@ -37,7 +35,7 @@ def renew_idle_grants(engine: Engine, now: datetime, *, installation: Installati
 
     Each in its own lease. What fails is logged, and tried again with the next run.
     """
-    for connection_id, name in _idle(engine, now):
+    for connection_id, name in _idle(engine, now, installation=installation):
         try:
             StoredToken(engine, connection_id, installation=installation)(True)
         except TransportError as error:
@@ -46,17 +44,16 @@ def renew_idle_grants(engine: Engine, now: datetime, *, installation: Installati
             _log.info("a grant was renewed", connection=name)
 
 
-def _idle(engine: Engine, now: datetime) -> list[tuple[UUID, str]]:
-    """Of the method in use; those of other methods keep what they have."""
-    idle = (
-        select(Connection.id, Connection.name)
-        .join(ConnectionGrant, ConnectionGrant.connection_id == Connection.id)
-        .where(ConnectionGrant.method == Connection.method, Connection.method.in_(CONSENT_METHODS))
-        .where(ConnectionGrant.dead_code == "", ConnectionGrant.renewed_at <= now - IDLE_AFTER)
-        .order_by(ConnectionGrant.renewed_at)
-    )
+def _idle(engine: Engine, now: datetime, *, installation: Installation) -> list[tuple[UUID, str]]:
+    """Of the method in use; those of other methods keep what they have. The longest idle first."""
     with Session(engine) as session:
-        return [(row.id, row.name) for row in session.execute(idle)]
+        idle = [
+            (one.grant.renewed_at, one.id, one.values.name)
+            for one in all_connections(session, box=installation.box)
+            if one.values.method in CONSENT_METHODS and one.grant is not None
+            if one.grant.is_good and one.grant.renewed_at <= now - IDLE_AFTER
+        ]
+    return [(connection_id, name) for _, connection_id, name in sorted(idle)]
 
 
 @dataclass(frozen=True)

@@ -12,18 +12,21 @@ from sqlalchemy.engine import make_url
 
 from portal.config import BuiltinService, Config
 from portal.connections.oauth import microsoft_endpoints
+from portal.connections.oauth.provider import Cloud
 from portal.connections.smtp_values import SMTPValues
 from portal.connections.values import GOOGLE_METHODS, ConnectionValues, Method
 from portal.extensions import handed_down
 from portal.network.host_names import NotAHostName, as_address, normalise_host
 from portal.network.https import HTTPS, HTTPSSettings
 from portal.network.policy import MailPolicy
+from portal.placeholders import UnknownPlaceholder, filled_in, filled_in_or_empty
 from portal.secret_box import SecretBox
 from portal.transports import AccessToken
 from portal.transports.smtp_settings import Auth, Security, SMTPSettings
 
 _POSTGRESQL_PORT = 5432
 GOOGLE_HOST = "smtp.gmail.com"
+GOOGLE_HOSTS = frozenset({GOOGLE_HOST, "smtp.googlemail.com", "smtp-relay.gmail.com"})
 _LOOPBACK_LITERAL = "[127.0.0.1]"
 
 
@@ -87,14 +90,14 @@ class Installation:
             raise ValueError("a provider's server is signed in to with a token")
         smtp = values.smtp
         return SMTPSettings(
-            host=smtp.host,
+            host=_host(smtp.host, smtp.username, smtp.domain),
             port=smtp.effective_port,
             security=smtp.security,
             verify_certificate=smtp.verify_certificate,
             ca_certificate=smtp.ca_certificate,
             auth=smtp.auth,
-            username=smtp.username,
-            domain=smtp.domain,
+            username=filled_in_or_empty(smtp.username),
+            domain=filled_in_or_empty(smtp.domain),
             password=password,
             helo_name=self.helo_name(smtp),
             timeout_seconds=smtp.timeout_seconds,
@@ -109,7 +112,7 @@ class Installation:
             raise ValueError(f"{values.method} signs in without a token")
         server = values.provider.server
         return SMTPSettings(
-            host=server.host or self.usual_host(values),
+            host=_host(server.host) or self.usual_host(values),
             port=server.effective_port,
             security=server.security,
             verify_certificate=server.verify_certificate,
@@ -117,6 +120,7 @@ class Installation:
             auth=Auth.XOAUTH2,
             username=username,
             access_token=access_token,
+            is_token_host=self.is_token_host(values),
             helo_name=self.helo_name(server),
             timeout_seconds=server.timeout_seconds,
         )
@@ -129,9 +133,18 @@ class Installation:
             return GOOGLE_HOST
         return microsoft_endpoints.Endpoints.of(values.provider.cloud, self.microsoft).smtp_host
 
+    def is_token_host(self, values: ConnectionValues) -> bool:
+        """Whether the access tokens of the values' provider may go to their submission server.
+
+        That is one of the provider's own, in whatever cloud, or one that the operator named: whoever takes a token
+        could send as the mailbox.
+        """
+        host = filled_in_or_empty(values.provider.server.host) if values.provider else ""
+        return not host or host in _provider_hosts(values.method) or self.policy.names(host)
+
     def helo_name(self, smtp: SMTPValues) -> str:
         """The name given in EHLO: the one that was set, else the public host, else an address (RFC 5321 4.1.4)."""
-        return smtp.helo_name or default_helo_name(self.public_host)
+        return filled_in_or_empty(smtp.helo_name) or default_helo_name(self.public_host)
 
     def _builtin_settings(self) -> SMTPSettings:
         service = self.builtin
@@ -144,6 +157,25 @@ class Installation:
             password=service.password,
             helo_name=default_helo_name(self.public_host),
         )
+
+
+NOT_SET = "not-set.invalid"  # no such host ever is (RFC 6761 6.4)
+
+
+def _host(host: str, *others: str) -> str:
+    """The host; one that cannot be reached where a placeholder of the settings stands for nothing any more."""
+    try:
+        for text in others:
+            filled_in(text)
+        return filled_in(host)
+    except UnknownPlaceholder:
+        return NOT_SET
+
+
+def _provider_hosts(method: Method) -> frozenset[str]:
+    if method in GOOGLE_METHODS:
+        return GOOGLE_HOSTS
+    return frozenset(microsoft_endpoints.Endpoints.of(cloud).smtp_host for cloud in Cloud)
 
 
 def default_helo_name(public_host: str) -> str:

@@ -14,8 +14,8 @@ from uuid import UUID, uuid4
 from flask import Response, abort, make_response, redirect, request, session
 from sqlalchemy.orm import Session
 
-from portal import audit
-from portal.connections import consent_flows, consent_invitations, consents
+from portal import audit, email_settings
+from portal.connections import consent_flows, consent_invitations, consents, unstored_consents
 from portal.connections.candidates import Asker, Candidate, find_candidate, is_as_stored, keep, secrets_of
 from portal.connections.consent_flows import Claimed, FlowView, NotClaimed, Purpose
 from portal.connections.consent_invitations import Invitation
@@ -26,6 +26,7 @@ from portal.connections.labels import METHODS
 from portal.connections.oauth.provider import Grant
 from portal.connections.permissions import explained
 from portal.connections.registrations import consent_provider, registration_of, scopes_of
+from portal.connections.senders import as_sent
 from portal.connections.stored import StoredConnection, find
 from portal.connections.values import Method
 from portal.extensions import db, secret_box
@@ -33,7 +34,7 @@ from portal.transaction import unit_of_work
 from portal.transports import Diagnosis, TransportError
 from portal.web import render, see_other
 from portal.web.access import public
-from portal.web.limits import require
+from portal.web.limits import client_key, require
 from portal.web.urls import public_url_for
 
 STARTS = "10/minute"  # by one link
@@ -55,7 +56,7 @@ def invited_consent(token: str) -> Response:
         token=token,
         invitation=invitation,
         provider=METHODS[invitation.method],
-        permissions=explained(scopes_of(present.values, installation=Installation.current())),
+        permissions=explained(scopes_of(present.as_sent, installation=Installation.current())),
     )
 
 
@@ -65,7 +66,7 @@ def begin_invited_consent(token: str) -> Response:
     invitation = consent_invitations.find_by_token(db.session(), token, now=datetime.now(UTC))
     present = find(db.session(), invitation.connection_id, box=secret_box) if invitation else None
     if invitation is None or present is None:
-        require(db.engine, GUESSES, "consent link", request.remote_addr or "")
+        require(db.engine, GUESSES, "consent link", client_key(request.remote_addr or ""))
         return _dead_link()
     require(db.engine, STARTS, "invited-consent", str(invitation.id))
     state, redirect_uri = token_urlsafe(32), public_url_for(CALLBACKS[invitation.method])
@@ -75,7 +76,7 @@ def begin_invited_consent(token: str) -> Response:
             registration_of(present.values, {}),
             redirect_uri=redirect_uri,
             state=state,
-            scopes=scopes_of(present.values, installation=installation),
+            scopes=scopes_of(present.as_sent, installation=installation),
             login_hint=invitation.mailbox,
         )
     except TransportError as fault:
@@ -92,7 +93,8 @@ def called_back(method: Method, parameters: Mapping[str, str]) -> Response:
         claimed = consent_flows.claim(db.engine, state, method=method, session_id=_visitor(), box=secret_box, now=now)
     except NotClaimed as refusal:
         return render("connections/invited_refused.html", status=400, reason=str(refusal.reason))
-    _redeem(claimed, method, parameters)
+    with unstored_consents.explained(claimed.id):
+        _redeem(claimed, method, parameters)
     return see_other("connections.invited_outcome", flow_id=claimed.id)
 
 
@@ -179,7 +181,7 @@ def _take(claimed: Claimed, invitation: Invitation, candidate: Candidate, grant:
     """Store what the owner of the very mailbox granted; of somebody else's consent only the address is kept."""
     now = datetime.now(UTC)
     with unit_of_work() as work:
-        if consents.is_somebody_else(candidate.values, grant.account):
+        if consents.is_somebody_else(as_sent(candidate.values, email_settings.load(work)), grant):
             _settle(work, claimed, state="mismatch", account=grant.account)
             return
         if not _settle(work, claimed, state="stored", account=grant.account):
@@ -228,5 +230,5 @@ def _diagnosis(flow: FlowView, candidate: Candidate | None) -> Diagnosis | None:
 
 
 def _dead_link() -> Response:
-    """One page for a link that never was, was used, taken back or replaced, or is too old."""
+    """One page for a link that never was, was used, taken back or replaced, is too old, or lost its administrator."""
     return render("connections/invited_dead.html", status=404)

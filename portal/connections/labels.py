@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from portal.connections.discovery import Suite
 from portal.connections.oauth.provider import Cloud
 from portal.connections.provider_values import Credential, SendThrough
 from portal.connections.values import Method, Role
@@ -102,7 +103,11 @@ PROVIDERS: Mapping[str, Text] = MappingProxyType(
     }
 )
 SUITES: Mapping[str, Text] = MappingProxyType(
-    {Method.GOOGLE: N_("Google Workspace or Gmail"), Method.MICROSOFT: N_("Microsoft 365")}
+    {
+        Suite.GOOGLE: N_("Google Workspace or Gmail"),
+        Suite.MICROSOFT_365: N_("Microsoft 365"),
+        Suite.OUTLOOK_COM: N_("a personal Microsoft account (Outlook.com)"),
+    }
 )
 CLOUDS: Mapping[str, Text] = MappingProxyType(
     {

@@ -88,6 +88,21 @@ class ConnectionGrant(Model):
     dead_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     lease_owner: Mapped[str | None] = mapped_column(String(64))
     lease_until: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    dead_for: Mapped[str | None] = mapped_column(Text)  # what was asked for then; None: it is dead whatever is asked
+    told_at: Mapped[datetime | None] = mapped_column(UtcDateTime)  # when administrators were told that it is dead
+    wait_until: Mapped[datetime | None] = mapped_column(UtcDateTime)  # the provider asked not to be asked before
+
+
+class SecretExpiryWarning(Model):
+    """How near the end of an application's secret or certificate was when administrators were last told of it."""
+
+    __tablename__ = "secret_expiry_warning"
+
+    connection_id: Mapped[UUID] = mapped_column(ForeignKey("connection.id", ondelete="CASCADE"), primary_key=True)
+    credential: Mapped[str] = mapped_column(String(20), primary_key=True)  # "secret" or "certificate"
+    expires_on: Mapped[str] = mapped_column(String(10), primary_key=True)  # RFC 3339 full-date
+    days: Mapped[int]  # 30, 14, 7, 1; 0: it has expired
+    told_at: Mapped[datetime] = mapped_column(UtcDateTime)
 
 
 class ConsentFlow(Model):
@@ -111,6 +126,7 @@ class ConsentFlow(Model):
     state_hash: Mapped[str] = mapped_column(String(64), unique=True)  # SHA-256 of the state that is in the address
     method: Mapped[str] = mapped_column(String(40))
     connection_id: Mapped[UUID | None] = mapped_column(Uuid)
+    form_id: Mapped[UUID | None] = mapped_column(Uuid)  # of a new connection: which of several open forms began it
     candidate_check_id: Mapped[UUID] = mapped_column(Uuid)
     session_id: Mapped[UUID] = mapped_column(Uuid)
     actor_id: Mapped[UUID] = mapped_column(Uuid)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 from sqlalchemy.engine import Engine
 from sqlalchemy.orm import Session
@@ -12,14 +13,22 @@ from portal.connections.api_probing import check_by_api
 from portal.connections.candidates import Candidate, grant_of, secrets_of
 from portal.connections.grants import StoredToken
 from portal.connections.installation import Installation
+from portal.connections.next_secret import ProvedToken
 from portal.connections.oauth.provider import Grant
 from portal.connections.senders import Sender, sender_of
 from portal.connections.stored import find_named
 from portal.connections.tokens import CandidateToken, ProviderToken
-from portal.connections.values import CONSENT_METHODS, PASSWORD, ConnectionValues
+from portal.connections.values import (
+    CONSENT_METHODS,
+    MICROSOFT_METHODS,
+    NEXT_CLIENT_SECRET,
+    PASSWORD,
+    ConnectionValues,
+)
 from portal.transports import Step, StepResult, StepStatus
 from portal.transports.smtp_check import check_smtp
 from portal.transports.smtp_settings import IMPLICIT_TLS_PORTS, Security
+from portal.wording import N_
 
 OnStep = Callable[[StepResult], None]
 
@@ -61,7 +70,7 @@ def probe(
     step, for there is nothing to reach.
     """
     if installation.captures(values):
-        kept = StepResult(Step.SETTINGS, StepStatus.PASS, 0, "mail by this connection is kept here; none leaves")
+        kept = StepResult(Step.SETTINGS, StepStatus.PASS, 0, N_("mail by this connection is kept here; none leaves"))
         on_step(kept)
         return (kept,)
     if values.provider is not None and not values.provider.uses_smtp:
@@ -89,23 +98,43 @@ def token_of(
     candidate: Candidate,
     secrets: Mapping[str, str],
     *,
+    sender: Sender,
     has_consent: bool,
     installation: Installation,
     keep: Callable[[Grant], None] = lambda _: None,
 ) -> ProviderToken:
-    """What a check of the candidate asks for tokens.
+    """What a check of the candidate asks for tokens; a next client secret has to give one as well.
 
     By a stored consent (`has_consent`) it is the connection's own, asked for under the same lease as by those who
     send; what somebody consented to for the candidate alone is renewed and handed to `keep`.
     """
+    sent = replace(candidate.values, from_address=sender.from_address)
+    token = _first_token(
+        engine, candidate, sent, secrets, has_consent=has_consent, installation=installation, keep=keep
+    )
+    if NEXT_CLIENT_SECRET not in secrets or sent.method not in MICROSOFT_METHODS:
+        return token
+    return ProvedToken(token, sent, secrets, installation=installation)
+
+
+def _first_token(
+    engine: Engine,
+    candidate: Candidate,
+    sent: ConnectionValues,
+    secrets: Mapping[str, str],
+    *,
+    has_consent: bool,
+    installation: Installation,
+    keep: Callable[[Grant], None],
+) -> ProviderToken:
     values, connection_id = candidate.values, candidate.connection_id
     if values.method in CONSENT_METHODS and has_consent and candidate.grant is None and connection_id is not None:
         return StoredToken(
             engine, connection_id, installation=installation, values=values, secrets=secrets, asks_again=True
         )
     if candidate.grant is None:
-        return CandidateToken(values, secrets, None, installation=installation)
-    return CandidateToken(values, secrets, candidate.grant, installation=installation, keep=keep)
+        return CandidateToken(sent, secrets, None, installation=installation)
+    return CandidateToken(sent, secrets, candidate.grant, installation=installation, keep=keep)
 
 
 def probe_named(engine: Engine, name: str, *, installation: Installation, on_step: OnStep) -> tuple[StepResult, ...]:
@@ -121,7 +150,9 @@ def probe_named(engine: Engine, name: str, *, installation: Installation, on_ste
     return probe(
         stored.values,
         secrets=secrets,
-        token=token_of(engine, as_it_stands, secrets, has_consent=has_consent, installation=installation),
+        token=token_of(
+            engine, as_it_stands, secrets, sender=sender, has_consent=has_consent, installation=installation
+        ),
         sender=sender,
         installation=installation,
         on_step=on_step,

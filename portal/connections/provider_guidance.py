@@ -10,12 +10,15 @@ from urllib.parse import quote
 
 from portal.connections import console_steps
 from portal.connections.console_steps import ConsoleStep, OwnValues
+from portal.connections.discovery import Suite, suite_of_domain
 from portal.connections.installation import Installation
 from portal.connections.oauth import google, microsoft
 from portal.connections.oauth.microsoft_certificates import CertificateFacts, facts_of
+from portal.connections.oauth.microsoft_endpoints import PERSONAL_TENANT
 from portal.connections.provider_values import Credential, ProviderValues, SendThrough
 from portal.connections.registrations import scopes_of
 from portal.connections.secret_expiry import Expiry, expiry_of
+from portal.connections.stored import StoredConnection
 from portal.connections.values import PROVIDER_METHODS, ConnectionValues, Method
 from portal.wording import N_, Text
 
@@ -84,9 +87,15 @@ class ProviderFacts:
     signs_in_by_certificate: bool
 
 
-def guidance_of(values: ConnectionValues, *, installation: Installation) -> dict[Method, Guidance]:
-    """For every method of a provider, each with its own values."""
-    return {method: _guidance(replace(values, method=method), installation) for method in sorted(PROVIDER_METHODS)}
+def guidance_of(
+    values: ConnectionValues, *, installation: Installation, present: StoredConnection | None = None
+) -> dict[Method, Guidance]:
+    """For every method of a provider, each with its own values; `present` is the connection as it is stored."""
+    principal_id = _principal_of(values, present)
+    return {
+        method: _guidance(replace(values, method=method), installation, principal_id)
+        for method in sorted(PROVIDER_METHODS)
+    }
 
 
 def facts(values: ConnectionValues, *, today: date) -> ProviderFacts:
@@ -106,7 +115,7 @@ def usual_hosts(installation: Installation, values: ConnectionValues) -> dict[Me
     return {method: installation.usual_host(replace(values, method=method)) for method in sorted(PROVIDER_METHODS)}
 
 
-def _guidance(values: ConnectionValues, installation: Installation) -> Guidance:
+def _guidance(values: ConnectionValues, installation: Installation, principal_id: str) -> Guidance:
     own = values.provider or ProviderValues()
     callback = CALLBACKS.get(values.method, "")
     redirect_url = f"{installation.public_url}{callback}" if callback else ""
@@ -118,6 +127,9 @@ def _guidance(values: ConnectionValues, installation: Installation) -> Guidance:
         tenant_id=own.tenant_id,
         mailbox=own.mailbox,
         cloud=own.cloud,
+        is_personal=_is_personal(values.method, own),
+        name=values.name,
+        principal_id=principal_id if values.method is Method.MICROSOFT_APP else "",
     )
     is_app = values.method is Method.MICROSOFT_APP
     return Guidance(
@@ -130,6 +142,15 @@ def _guidance(values: ConnectionValues, installation: Installation) -> Guidance:
     )
 
 
+def _principal_of(values: ConnectionValues, present: StoredConnection | None) -> str:
+    """As the stored connection's last token tells it, where the form still names the same application."""
+    if present is None or present.values.method is not Method.MICROSOFT_APP or present.grant is None:
+        return ""
+    was, now = present.values.microsoft_app, values.microsoft_app
+    is_same = (was.client_id, was.tenant_id, was.cloud) == (now.client_id, now.tenant_id, now.cloud)
+    return present.grant.principal_id if is_same else ""
+
+
 def _scopes(values: ConnectionValues, own: ProviderValues, through: SendThrough, installation: Installation) -> str:
     return " ".join(scopes_of(values.with_provider(replace(own, send_through=through)), installation=installation))
 
@@ -139,6 +160,14 @@ def _problem(method: Method, redirect_url: str) -> Text | None:
         return None
     of_provider = google.redirect_problem if method is Method.GOOGLE else microsoft.redirect_problem
     return of_provider(redirect_url)
+
+
+def _is_personal(method: Method, own: ProviderValues) -> bool:
+    """Whether a Microsoft account without an organisation is to send, as far as it shows."""
+    if method is not Method.MICROSOFT:
+        return False
+    of_mailbox = suite_of_domain(own.mailbox.rpartition("@")[2])
+    return own.tenant_id.lower() == PERSONAL_TENANT or (of_mailbox is Suite.OUTLOOK_COM and not own.tenant_id)
 
 
 def _certificate_of(values: ConnectionValues) -> CertificateFacts | None:

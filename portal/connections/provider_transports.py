@@ -6,6 +6,7 @@ from sqlalchemy.engine import Engine
 
 from portal.connections.grants import StoredToken
 from portal.connections.installation import Installation
+from portal.connections.permissions import may_upload
 from portal.connections.registrations import google_endpoints, microsoft_endpoints
 from portal.connections.stored import StoredConnection
 from portal.connections.values import GOOGLE_METHODS, Method
@@ -28,9 +29,15 @@ def open_provider(engine: Engine, connection: StoredConnection, *, installation:
     if values.method in GOOGLE_METHODS:
         api_url = google_endpoints(installation).api_url
         return GmailTransport(installation.https, api_url=api_url, access_token=token)
+
+    def may_upload_now() -> bool:
+        token(False)
+        return token.grant is not None and may_upload(values.method, token.grant.scopes)
+
     return GraphTransport(
         installation.https,
         graph_url=microsoft_endpoints(own, installation).graph_url,
         mailbox=own.mailbox if values.method is Method.MICROSOFT_APP else "",
         access_token=token,
+        may_upload=may_upload_now,
     )

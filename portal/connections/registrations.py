@@ -10,6 +10,7 @@ from portal.connections.installation import Installation
 from portal.connections.oauth import google, microsoft
 from portal.connections.oauth.provider import ConsentProvider, Grant, Registration
 from portal.connections.provider_values import Credential, ProviderValues
+from portal.connections.scopes import asked_for, scope_problem
 from portal.connections.values import (
     CLIENT_SECRET,
     MICROSOFT_METHODS,
@@ -24,7 +25,7 @@ from portal.wording import N_, Text
 
 
 def what_registration_lacks(values: ConnectionValues) -> dict[str, Text]:
-    """The settings that Google or Microsoft need and that are empty, by field; nothing for other methods."""
+    """What Google or Microsoft need and is not set, or cannot work, by field; nothing for other methods."""
     own, method = values.provider, values.method
     missing: dict[str, Text] = {}
     if own is None:
@@ -39,7 +40,8 @@ def what_registration_lacks(values: ConnectionValues) -> dict[str, Text]:
         missing["client_certificate"] = N_("Make a key pair here, or paste the certificate (PEM).")
     if method is Method.MICROSOFT_APP and own.credential is Credential.FEDERATED and not own.federated_token_file:
         missing["federated_token_file"] = N_("Enter the path of the file that the platform keeps the token in.")
-    return missing
+    problem = scope_problem(method, own)
+    return missing | ({"scope": problem} if problem else {})
 
 
 def registration_of(values: ConnectionValues, secrets: Mapping[str, str]) -> Registration:
@@ -63,9 +65,12 @@ def registration_of(values: ConnectionValues, secrets: Mapping[str, str]) -> Reg
 
 def scopes_of(values: ConnectionValues, *, installation: Installation) -> tuple[str, ...]:
     """What has to be granted: what the values name, else the least that sending needs."""
+    usual = _usual_scopes(values, installation)
+    return asked_for(values.method, _provider_of(values).scope, usual=usual)
+
+
+def _usual_scopes(values: ConnectionValues, installation: Installation) -> tuple[str, ...]:
     own = _provider_of(values)
-    if own.scope:
-        return tuple(own.scope.split())
     match values.method:
         case Method.GOOGLE:
             return google.scopes_for(by_smtp=own.uses_smtp)
@@ -73,10 +78,15 @@ def scopes_of(values: ConnectionValues, *, installation: Installation) -> tuple[
             return (google.SMTP_SCOPE if own.uses_smtp else google.API_SCOPE,)
         case Method.MICROSOFT:
             scopes = microsoft_endpoints(own, installation).scopes_for(by_smtp=own.uses_smtp)
-            if own.uses_smtp or not _sends_as_another(own, values.from_address):
+            if own.uses_smtp or not sends_as_another(own, values.from_address):
                 return scopes
             return (*scopes, f"{microsoft_endpoints(own, installation).graph_resource}/Mail.Send.Shared")
     return (microsoft_endpoints(own, installation).app_scope(by_smtp=own.uses_smtp),)
+
+
+def google_scopes(own: ProviderValues) -> tuple[str, ...]:
+    """What a person has to grant at Google."""
+    return asked_for(Method.GOOGLE, own.scope, usual=google.scopes_for(by_smtp=own.uses_smtp))
 
 
 def microsoft_endpoints(own: ProviderValues, installation: Installation) -> microsoft.Endpoints:
@@ -138,7 +148,7 @@ def new_token(
     return provider.renew(registration, held.stored, scopes=scopes, now=now, force=force)
 
 
-def _sends_as_another(own: ProviderValues, from_address: str) -> bool:
+def sends_as_another(own: ProviderValues, from_address: str) -> bool:
     """Whether somebody signs in as one mailbox and sends as another, shared one."""
     return bool(own.mailbox and from_address) and same_address_key(own.mailbox) != same_address_key(from_address)
 

@@ -11,7 +11,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from portal import audit, outbox
-from portal.connections import grants, secrets
+from portal.connections import grant_rows, secrets
 from portal.connections.models import Connection
 from portal.connections.oauth.provider import Grant
 from portal.connections.stored import StoredConnection, find, name_key
@@ -64,7 +64,7 @@ def create(
     for field in secrets.store(session, connection_id, None, values, secret_changes, box=box, now=now):
         changes[field] = audit.CHANGED
     if grant is not None:
-        grants.store(session, connection_id, values, grant, box=box, now=now)
+        grant_rows.store(session, connection_id, values, grant, box=box, now=now)
         changes["consent"] = (None, grant.account)
     _record(session, "connection.created", values.name, changes, actor=actor, now=now)
     return connection_id
@@ -98,13 +98,13 @@ def change(
     changes = _differences(before, values)
     for field in secrets.store(session, connection_id, before, values, secret_changes, box=box, now=now):
         changes[field] = audit.CHANGED
-    forgotten = grants.forget_moved(session, connection_id, before, values)
+    forgotten = grant_rows.forget_moved(session, connection_id, before, values)
     if forgotten:
         changes["consent"] = (forgotten, None)
     if changes:
-        grants.outdate(session, connection_id, now=now)
+        grant_rows.outdate(session, connection_id, now=now)
     if grant is not None:
-        grants.store(session, connection_id, values, grant, box=box, now=now)
+        grant_rows.store(session, connection_id, values, grant, box=box, now=now)
         changes["consent"] = (forgotten or None, grant.account)
     if not changes:
         return
@@ -115,7 +115,7 @@ def change(
 
 
 def delete(session: Session, connection_id: UUID, *, actor: audit.Actor, now: datetime) -> None:
-    """Delete a connection with its secrets; one that is gone already stays so. Raises IsDefault."""
+    """Delete a connection with its secrets and consents; one that is gone already stays so. Raises IsDefault."""
     row = session.scalars(_locked(connection_id)).one_or_none()
     if row is None:
         return
@@ -124,6 +124,8 @@ def delete(session: Session, connection_id: UUID, *, actor: audit.Actor, now: da
     changes: Changes = {name: (value, None) for name, value in values_of(row).named().items() if value is not None}
     for field in secrets.drop_all(session, connection_id):
         changes[field] = audit.CHANGED
+    if accounts := grant_rows.forget_all(session, connection_id):
+        changes["consent"] = (", ".join(accounts), None)
     session.delete(row)
     session.flush()
     _record(session, "connection.deleted", row.name, changes, actor=actor, now=now)

@@ -11,6 +11,8 @@ from portal.connections.values import ConnectionValues, Method
 from portal.wording import N_, Text
 
 WARN_DAYS = 30
+WARN_BY_MAIL = (WARN_DAYS, 14, 7, 1)  # days before the end; and once more when it is over
+OVER = 0
 _URGENT_DAYS = 7
 
 
@@ -34,6 +36,13 @@ class Expiry:
         return self.days <= WARN_DAYS
 
     @property
+    def stage(self) -> int | None:
+        """The nearest of WARN_BY_MAIL that is reached, OVER after the last day, None before the first of them."""
+        if self.days < 0:
+            return OVER
+        return min((days for days in WARN_BY_MAIL if self.days <= days), default=None)
+
+    @property
     def label(self) -> Text:
         """In a few words."""
         if self.days < 0:
@@ -49,6 +58,12 @@ def expiry_of(values: ConnectionValues, *, today: date) -> Expiry | None:
         return None
     on = _last_day(values.method, values.provider)
     return Expiry(on, (on - today).days) if on else None
+
+
+def credential_of(values: ConnectionValues) -> Credential:
+    """What the application proves itself with: people have a choice for those that send by themselves alone."""
+    own = values.provider
+    return own.credential if own and values.method is Method.MICROSOFT_APP else Credential.SECRET
 
 
 def _last_day(method: Method, own: ProviderValues) -> date | None:

@@ -46,7 +46,7 @@ def rows_of(session: Session, connection_id: UUID, method: Method) -> dict[str, 
 
 def open_secret(row: ConnectionSecret, destination: str, *, box: SecretBox) -> str | Unreadable:
     """The secret, if `destination` is still the one it was given for."""
-    return box.open(row.sealed, _context(row.id, destination))
+    return box.open(row.sealed, context_of(row.id, destination))
 
 
 def readable_secrets(
@@ -203,7 +203,7 @@ def _seal(
             connection_id=connection_id,
             method=values.method,
             field=field,
-            sealed=box.seal(secret, _context(row_id, values.destination)),
+            sealed=box.seal(secret, context_of(row_id, values.destination)),
             stored_at=now,
         )
     )
@@ -219,5 +219,6 @@ def _drop(session: Session, connection_id: UUID, method: Method, field: str) -> 
     return dropped.first() is not None
 
 
-def _context(row_id: UUID, destination: str) -> str:
+def context_of(row_id: UUID, destination: str) -> str:
+    """What a secret is sealed for: its row, and where it goes."""
     return f"connection_secret.sealed:{row_id}:{destination}"

@@ -6,13 +6,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
-from typing import Any
+from typing import Any, NoReturn
 
 from sqlalchemy.orm import Session
 
 from portal import audit
 from portal.connections import saving, secrets
 from portal.connections.file_items import FileItem, read_item, secrets_of_item, values_of_item
+from portal.connections.installation import Installation
+from portal.connections.lost_consents import what_becomes_of_consent, what_stays_at_providers
+from portal.connections.safe_sign_in import what_is_unsafe
 from portal.connections.secrets import SecretState, why_secret_is_needed
 from portal.connections.smtp_values import DEFAULT_TIMEOUT_SECONDS, SMTPValues
 from portal.connections.stored import StoredConnection, all_connections, find_named, name_key
@@ -29,7 +32,7 @@ from portal.connections.values import (
 )
 from portal.secret_box import SecretBox
 from portal.settings_file import Change, Node, Section
-from portal.wording import N_
+from portal.wording import N_, Text
 
 _LEFT_OUT = {  # where they are as usual
     "verify_certificate": True,
@@ -56,6 +59,7 @@ class _Wish:
     stored: StoredConnection | None
     values: ConnectionValues | None  # None: it is to go
     secrets: SecretChanges
+    of_consent: tuple[Text, ...] = ()  # what it means for stored consents
 
     @property
     def claims_default(self) -> bool:
@@ -130,11 +134,14 @@ def _without_heir(wish: _Wish) -> _Wish:
 def _wish(session: Session, item: FileItem, box: SecretBox) -> _Wish:
     stored = find_named(session, item.name, box=box)
     if item.is_absent:
-        return _Wish(item, stored, None, NO_CHANGES)
+        left = what_stays_at_providers(session, stored, box=box) if stored else ()
+        return _Wish(item, stored, None, NO_CHANGES, left)
     values = values_of_item(item, stored.values if stored else None)
     changes = secrets_of_item(item, values.method, stored=_stored_secrets(session, stored, values, box))
     _refuse_lack_of_secret(item, values, changes, stored)
-    return _Wish(item, stored, values, changes)
+    _refuse_unsafe(item, values)
+    lost = what_becomes_of_consent(session, stored, values, box=box) if stored else None
+    return _Wish(item, stored, values, changes, (lost,) if lost else ())
 
 
 def _stored_secrets(
@@ -159,8 +166,17 @@ def _refuse_lack_of_secret(
     held = {field: SecretState(one.stored_at, True) for field, one in kept.items()}
     lack = why_secret_is_needed(values, changes, stored=held, stored_for=stored.values if stored else None)
     if lack:
-        field, reason = lack
-        (item.node.child(field) or replace(item.node, path=f"{item.node.path}.{field}")).refuse(reason)
+        _refuse(item, *lack)
+
+
+def _refuse_unsafe(item: FileItem, values: ConnectionValues) -> None:
+    """Also for drafts: they are checked and tried."""
+    for field, reason in what_is_unsafe(values, installation=Installation.current()).items():
+        _refuse(item, field, reason)
+
+
+def _refuse(item: FileItem, field: str, reason: Text) -> NoReturn:
+    (item.node.child(field) or replace(item.node, path=f"{item.node.path}.{field}")).refuse(reason)
 
 
 def _settings(values: ConnectionValues) -> object:
@@ -181,8 +197,9 @@ def _changes(wishes: Sequence[_Wish], stored: Sequence[StoredConnection]) -> lis
 
 def _changes_of(wish: _Wish) -> list[Change]:
     path = f"connections.{wish.item.name}"
+    notes = [Change(path, note=str(note)) for note in wish.of_consent]
     if wish.values is None:
-        return [Change(path, wish.stored.values.method, None)] if wish.stored else []
+        return [Change(path, wish.stored.values.method, None), *notes] if wish.stored else []
     before = wish.stored.values.named() if wish.stored else {}
     after = wish.values.named() if wish.stored else _described(wish.values)
     changes = [
@@ -194,7 +211,7 @@ def _changes_of(wish: _Wish) -> list[Change]:
         change = wish.secrets.get(field, KEPT)
         if change.action is SecretAction.REPLACE or _drops(wish, field):
             changes.append(Change(f"{path}.{field}", is_secret=True))
-    return changes
+    return changes + notes
 
 
 def _drops(wish: _Wish, field: str) -> bool:

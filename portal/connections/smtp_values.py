@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Self
 
+from portal.placeholders import filled_in_or_empty
 from portal.transports.smtp_settings import IMPLICIT_TLS_PORTS, Auth, Security
 
 USUAL_PORTS = {Security.IMPLICIT_TLS: 465, Security.STARTTLS: 587, Security.AUTO: 587, Security.NONE: 25}
@@ -44,7 +45,8 @@ class SMTPValues:
         """Where the password goes and how it is protected on the way; when this changes, it is dropped."""
         ca = hashlib.sha256(self.ca_certificate.encode()).hexdigest()[:16] if self.ca_certificate else "system"
         verified = "verified" if self.verify_certificate else "unverified"
-        return f"{self.host}:{self.effective_port} {self.security} {verified} {ca}"
+        host = filled_in_or_empty(self.host)  # so that another value of a variable gets no secret of the former
+        return f"{host}:{self.effective_port} {self.security} {verified} {ca}"
 
     def named(self) -> dict[str, Any]:
         """Every setting by the name that forms, files and the audit log share."""

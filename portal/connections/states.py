@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 
 from portal import email_settings, outbox
 from portal.connections.installation import Installation
+from portal.connections.missing_consents import reason_of
 from portal.connections.stored import StoredConnection, all_connections, find_default
 from portal.connections.values import Method, Role
 from portal.outbox import Pause, WayOutState
@@ -46,11 +47,12 @@ class ShownState:
     kind: str
     label: Text
     pause: Pause | None = None
+    own_reason: Text | None = None  # in place of what is said of every connection in this state
 
     @property
     def reason(self) -> Text | None:
         """Why nothing is sent, None where something is."""
-        return self.pause.reason if self.pause else _REASONS.get(self.state)
+        return self.pause.reason if self.pause else self.own_reason or _REASONS.get(self.state)
 
 
 _REASONS: Mapping[State, Text] = MappingProxyType(
@@ -59,7 +61,6 @@ _REASONS: Mapping[State, Text] = MappingProxyType(
             "Its password or secret is missing, or cannot be opened with this portal's key. An administrator types it "
             "again."
         ),
-        State.NEEDS_CONSENT: N_("Nobody's consent is in force. An administrator opens it and chooses Connect."),
         State.DRAFT: N_("It is a draft and sends nothing but test messages."),
     }
 )
@@ -72,7 +73,7 @@ def state_of(connection: StoredConnection, way_out: WayOutState | None, *, captu
     if connection.lacks_secret:
         return ShownState(State.NEEDS_SECRET, "bad", _lack_of(connection))
     if connection.lacks_consent:
-        return ShownState(State.NEEDS_CONSENT, "bad", N_("Needs consent"))
+        return ShownState(State.NEEDS_CONSENT, "bad", N_("Needs consent"), own_reason=reason_of(connection))
     if way_out and (way_out.pause or way_out.refused):
         return _paused(way_out)
     return ShownState(State.READY, "warn", N_("Keeps mail here")) if captures else ShownState(State.READY, "ok", _READY)

@@ -15,7 +15,7 @@ def step_to_json(result: StepResult) -> dict[str, Any]:
         "step": result.step,
         "status": result.status,
         "elapsed_ms": result.elapsed_ms,
-        "seen": result.seen,
+        "seen": result.seen.to_json() if isinstance(result.seen, Text) else result.seen,
         "diagnosis": _diagnosis_to_json(result.diagnosis) if result.diagnosis else None,
         "transcript": list(result.transcript),
     }
@@ -27,7 +27,7 @@ def step_from_json(stored: Mapping[str, Any]) -> StepResult:
         step=Step(stored["step"]),
         status=StepStatus(stored["status"]),
         elapsed_ms=stored["elapsed_ms"],
-        seen=stored["seen"],
+        seen=stored["seen"] if isinstance(stored["seen"], str) else Text.read(stored["seen"]),
         diagnosis=_diagnosis_from_json(stored["diagnosis"]) if stored["diagnosis"] else None,
         transcript=tuple(stored["transcript"]),
     )
@@ -43,8 +43,4 @@ def _diagnosis_to_json(diagnosis: Diagnosis) -> dict[str, Any]:
 
 
 def _diagnosis_from_json(stored: Mapping[str, Any]) -> Diagnosis:
-    return Diagnosis(stored["code"], _text(stored["cause"]), _text(stored["who"]), _text(stored["remedy"]))
-
-
-def _text(stored: Mapping[str, Any]) -> Text:
-    return Text(stored["template"], stored["values"])
+    return Diagnosis(stored["code"], *(Text.read(stored[part]) for part in ("cause", "who", "remedy")))

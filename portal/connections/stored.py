@@ -11,10 +11,12 @@ from uuid import UUID
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from portal import email_settings
 from portal.connections import secrets
 from portal.connections.grant_sealing import GrantState, grant_state
 from portal.connections.models import Connection, ConnectionGrant
 from portal.connections.secrets import SecretState, needed_secret
+from portal.connections.senders import as_sent
 from portal.connections.stored_values import values_of
 from portal.connections.values import (
     CONSENT_METHODS,
@@ -39,6 +41,7 @@ class StoredConnection:
     changed_at: datetime
     changed_by: str
     secrets_by_method: Mapping[Method, Mapping[str, SecretState]]  # then by field
+    as_sent: ConnectionValues  # the same values with the From address that mail bears, be it the organisation's
     grant: GrantState | None  # of the method in use; None: nobody has consented
 
     @property
@@ -104,6 +107,11 @@ def all_connections(session: Session, *, box: SecretBox) -> tuple[StoredConnecti
     return tuple(sorted(found, key=_place))
 
 
+def connection_names(session: Session) -> dict[str, UUID]:
+    """The ids of all connections by their names."""
+    return {row.name: row.id for row in session.execute(select(Connection.name, Connection.id))}
+
+
 def name_key(name: str) -> str:
     """What makes two names the same."""
     return unicodedata.normalize("NFKC", name).casefold()
@@ -111,6 +119,7 @@ def name_key(name: str) -> str:
 
 def _stored(session: Session, row: Connection, box: SecretBox) -> StoredConnection:
     values = values_of(row)
+    sent = as_sent(values, email_settings.load(session))
     grant = session.get(ConnectionGrant, (row.id, str(values.method)))
     return StoredConnection(
         id=row.id,
@@ -119,7 +128,8 @@ def _stored(session: Session, row: Connection, box: SecretBox) -> StoredConnecti
         changed_at=row.changed_at,
         changed_by=row.changed_by,
         secrets_by_method=secrets.states_by_method(session, row.id, values, box=box),
-        grant=grant_state(grant, values, box=box) if grant else None,
+        as_sent=sent,
+        grant=grant_state(grant, sent, box=box) if grant else None,
     )
 
 

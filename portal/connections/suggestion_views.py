@@ -5,7 +5,7 @@ from __future__ import annotations
 from flask import Response, request
 
 from portal.connections import labels
-from portal.connections.discovery import provider_of
+from portal.connections.discovery import suite_of
 from portal.web import render
 from portal.web.access import admin_required
 
@@ -20,6 +20,6 @@ def suggest() -> Response:
         "connections/suggestion.html",
         fragment="connections/_suggestion.html",
         address=address,
-        suggested=provider_of(address) if address else None,
+        suggested=suite_of(address) if address else None,
         suite_names=labels.SUITES,
     )

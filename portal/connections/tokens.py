@@ -7,8 +7,10 @@ from datetime import UTC, datetime
 from typing import Protocol
 from urllib.parse import urlsplit
 
+from portal.connections.grant_fit import misfit_of
 from portal.connections.installation import Installation
-from portal.connections.oauth.provider import Grant
+from portal.connections.oauth.held_grant import with_what_renews
+from portal.connections.oauth.provider import Grant, LessGranted
 from portal.connections.registrations import google_endpoints, microsoft_endpoints, new_token
 from portal.connections.values import CONSENT_METHODS, GOOGLE_METHODS, ConnectionValues, Method
 from portal.transports import ConnectionFault, Step
@@ -80,12 +82,25 @@ class CandidateToken:
         """A good token; with `renew` a new one. Raises TransportError."""
         if self.grant is None and self._values.method in CONSENT_METHODS:
             raise no_consent(self._values.method)
-        grant = new_token(
-            self._values, self._secrets, self.grant, force=renew, installation=self._installation, now=self._clock()
-        )
+        self._refuse_misfit()
+        try:
+            grant = new_token(
+                self._values, self._secrets, self.grant, force=renew, installation=self._installation, now=self._clock()
+            )
+        except LessGranted as less:
+            if self.grant is not None:
+                self.grant = with_what_renews(self.grant, less.renewed)
+                self._keep(self.grant)
+            raise
         self._keep(grant)
         self.grant = grant
         return grant.access_token
+
+    def _refuse_misfit(self) -> None:
+        held = self.grant
+        misfit = misfit_of(self._values, held) if held else None
+        if misfit is not None:
+            raise misfit.as_fault()
 
     @property
     def expires_at(self) -> datetime | None:

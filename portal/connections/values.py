@@ -8,8 +8,9 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Any, Self, TypeAlias
 
-from portal.connections.provider_values import ProviderValues
+from portal.connections.provider_values import Credential, ProviderValues
 from portal.connections.smtp_values import SMTPValues
+from portal.transports.smtp_settings import Auth
 
 DEFAULT_MAX_CONNECTIONS = 4
 PASSWORD = "password"  # noqa: S105 - the name of a secret field
@@ -121,6 +122,13 @@ class ConnectionValues:
             raise ValueError(f"{self.method} is no method of a provider")
         settings: dict[str, Any] = {str(self.method): provider}
         return replace(self, **settings)
+
+    @property
+    def uses_host_identity(self) -> bool:
+        """Whether it signs in with what is the portal's host's own, and nobody types a secret for it."""
+        by_kerberos_or_ntlm = self.method is Method.SMTP and self.smtp.auth is Auth.DEFAULT_CREDENTIALS
+        app = self.microsoft_app if self.method is Method.MICROSOFT_APP else None
+        return by_kerberos_or_ntlm or (app is not None and app.credential is Credential.FEDERATED)
 
     @property
     def destination(self) -> str:

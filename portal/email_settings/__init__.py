@@ -8,7 +8,14 @@ Never knows a connection's settings and never sends.
 from __future__ import annotations
 
 from portal.email_settings.default_connection import ConnectionSummary
-from portal.email_settings.settings import ChangedMeanwhile, EmailSettings, load, load_saved, save
+from portal.email_settings.settings import (
+    ChangedMeanwhile,
+    EmailSettings,
+    load,
+    load_saved,
+    save,
+    with_placeholders,
+)
 from portal.email_settings.settings_section import section
 
 __all__ = [
@@ -19,4 +26,5 @@ __all__ = [
     "load_saved",
     "save",
     "section",
+    "with_placeholders",
 ]

@@ -9,6 +9,7 @@ from wtforms import StringField
 from wtforms.validators import ValidationError
 
 from portal.mail.addresses import Mailbox, parse_mailbox, readable_address
+from portal.placeholders import check_sender, has_placeholder
 from portal.web.translation import translate
 
 Check = Callable[[str], object]  # raises ValueError with a `reason`, a Text
@@ -41,20 +42,20 @@ class CheckedField(StringField):
 
 
 class MailboxField(CheckedField):
-    """An address, also typed as `Name <address>`. Empty is valid."""
+    """An address, also typed as `Name <address>`. Empty is valid, and so are placeholders for an address."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, check=lambda text: parse_mailbox(text).address, shown=readable_address, **kwargs)
+        super().__init__(*args, check=check_sender, shown=readable_address, **kwargs)
 
     def mailbox(self) -> Mailbox | None:
-        """What was typed, None where nothing was. Only after validation."""
-        return parse_mailbox(self.data) if self.data else None
+        """What was typed, None where nothing was, or a text with placeholders. Only after validation."""
+        return parse_mailbox(self.data) if self.data and not has_placeholder(self.data) else None
 
 
 def sender_of(from_address: MailboxField, display_name: CheckedField) -> tuple[str, str]:
     """Address and display name; a name typed with the address goes before the one in the other field."""
     mailbox = from_address.mailbox()
-    address = mailbox.address if mailbox else ""
+    address = mailbox.address if mailbox else from_address.value()
     return address, (mailbox.display_name if mailbox else "") or display_name.value()
 
 

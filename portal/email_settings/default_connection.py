@@ -14,7 +14,7 @@ class ConnectionSummary:
     name: str
     path: str  # of its page
     method: Text  # "SMTP server"
-    where: str  # "smtp.contoso.test, port 587"; "" where there is no server
+    where: Text | str  # "smtp.contoso.test, port 587"; "" where there is no server
     state: str  # "ready", "paused", "needs_secret", "needs_consent" or "draft"
     state_label: Text
     state_kind: str  # the colour of the pill: "ok", "warn", "bad" or "off"

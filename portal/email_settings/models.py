@@ -31,6 +31,9 @@ class EmailSettingsRow(Model):
     automatic_bcc: Mapped[str] = mapped_column(String(320))
     administrator_contact: Mapped[str] = mapped_column(Text)
     format: Mapped[str] = mapped_column(String(4))
+    people_identifier: Mapped[str] = mapped_column(String(16), default="primary", server_default="primary")
+    people_domain: Mapped[str] = mapped_column(String(255), default="", server_default="")  # behind a user name
+    custom_attribute: Mapped[str] = mapped_column(String(60), default="", server_default="")  # what it is called
     version: Mapped[int]  # counts saves from 1
     changed_at: Mapped[datetime] = mapped_column(UtcDateTime)
     changed_by: Mapped[str] = mapped_column(Text)  # the actor's name as it was then

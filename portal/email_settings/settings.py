@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from typing import Any
 
@@ -12,10 +13,17 @@ from sqlalchemy.orm import Session
 
 from portal import audit
 from portal.email_settings.models import ONLY_ROW, EmailSettingsRow
+from portal.mail.addresses import parse_address, same_address_key
 from portal.mail.header_text import check_header_text
+from portal.placeholders import PORTAL_AS_SERVER, filled_in_or_empty, has_placeholder
+from portal.wording import N_, Text
 
 FORMATS = ("html", "text")
+PEOPLE_IDENTIFIERS = ("primary", "alternative", "user_name", "custom")
 LONGEST_CONTACT = 300  # characters
+LONGEST_ATTRIBUTE = 60
+_ADDRESSES = frozenset({"from_address", "reply_to", "automatic_bcc"})
+_WITH_PLACEHOLDERS = ("from_address", "display_name", "reply_to", "automatic_bcc", "administrator_contact")
 SUBJECT = "email settings"  # what audit rows call it
 
 
@@ -31,6 +39,9 @@ class EmailSettings:
     automatic_bcc: str = ""  # for mail of applications and events; never secret kinds, tests or alerts
     administrator_contact: str = ""  # shown to people where mail cannot help them
     format: str = "html"  # one of FORMATS
+    people_identifier: str = "primary"  # one of PEOPLE_IDENTIFIERS: at which of their addresses people are written to
+    people_domain: str = ""  # stands behind the user name
+    custom_attribute: str = ""  # what the organisation calls its own attribute of a person
 
 
 @dataclass(frozen=True)
@@ -52,8 +63,19 @@ class ChangedMeanwhile(Exception):
 
 
 def load(session: Session) -> EmailSettings:
-    """The settings that hold now: the defaults until the first save."""
-    return load_saved(session).settings
+    """The settings that hold now, their placeholders filled in: the defaults until the first save."""
+    return with_placeholders(load_saved(session).settings)
+
+
+def with_placeholders(settings: EmailSettings, server: Mapping[str, str] = PORTAL_AS_SERVER) -> EmailSettings:
+    """What the settings say where this server sends; what stands for nothing any more counts as not set."""
+    typed = {name: getattr(settings, name) for name in _WITH_PLACEHOLDERS}
+    filled: dict[str, Any] = {
+        name: filled_in_or_empty(text, server) for name, text in typed.items() if has_placeholder(text)
+    }
+    for name in _ADDRESSES & filled.keys():
+        filled[name] = filled[name] if same_address_key(filled[name]) else ""
+    return replace(settings, **filled) if filled else settings
 
 
 def load_saved(session: Session) -> SavedSettings:
@@ -100,6 +122,25 @@ def differences(old: EmailSettings, new: EmailSettings) -> dict[str, tuple[Any, 
 def check_contact(text: str) -> str:
     """How people reach an administrator, in their own words. Raises HeaderTextError."""
     return check_header_text(text, limit=LONGEST_CONTACT)
+
+
+def check_people_domain(text: str) -> str:
+    """The domain in its canonical form; an @ before it may be typed. Raises AddressError."""
+    return parse_address(f"name@{text.strip().removeprefix('@')}").rpartition("@")[2]
+
+
+def check_attribute(text: str) -> str:
+    """What an attribute is called. Raises HeaderTextError."""
+    return check_header_text(text, limit=LONGEST_ATTRIBUTE)
+
+
+def why_incomplete(settings: EmailSettings) -> tuple[str, Text] | None:
+    """The field that the chosen attribute of a person needs besides, and why; None where it is there."""
+    if settings.people_identifier == "user_name" and not settings.people_domain:
+        return "people_domain", N_("Type the domain that stands behind the user name, as in contoso.com.")
+    if settings.people_identifier == "custom" and not settings.custom_attribute:
+        return "custom_attribute", N_("Type what your own attribute is called, as in “Personal number”.")
+    return None
 
 
 def _settings_of(row: EmailSettingsRow) -> EmailSettings:

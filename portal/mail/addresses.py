@@ -140,6 +140,7 @@ def needs_smtputf8(*addresses: str) -> bool:
     return not all(address.isascii() for address in addresses)
 
 
+@lru_cache(maxsize=4096)
 def same_address_key(text: str) -> str:
     """Equal for two spellings of one address; "" for a text that is no address, which equals none.
 

@@ -28,6 +28,10 @@ _SECTION_LENGTH = 50
 
 def fold(name: str, tokens: Iterable[str]) -> str:
     """The header's value: tokens joined by spaces, broken before a token that passes 76 characters."""
+    tokens = list(tokens)
+    whole = " ".join(tokens)
+    if len(name) + 2 + len(whole) <= LINE_LENGTH:
+        return whole
     lines: list[str] = []
     line = f"{name}:"
     for token in tokens:

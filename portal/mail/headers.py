@@ -15,7 +15,7 @@ from functools import lru_cache
 from portal.mail.header_text import one_line
 
 LINE_LIMIT = 998  # octets without CRLF, RFC 5322 2.1.1
-_FIELD = re.compile(rb"([!-9;-~]+):[ \t]*(.*)", re.DOTALL)  # RFC 5322 2.2
+_NAME = re.compile(rb"[!-9;-~]+")  # RFC 5322 2.2
 _FIELDS = re.compile(rb"(?:[!-9;-~]+:[^\r\n]*\r\n(?:[ \t][^\r\n]*\r\n)*)+")
 _BLANK = b"\r\n\r\n"
 
@@ -59,7 +59,7 @@ def header_value(content: bytes, name: str) -> str:
     """The first value of that name, unfolded and decoded to one line; "" where there is none."""
     for found, value in _read(_header_of(content)):
         if found.lower() == name.lower():
-            return one_line(_decoded(re.sub(rb"\r\n(?=[ \t])", b"", value).decode("utf-8", "replace")))
+            return one_line(decoded_text(re.sub(rb"\r\n(?=[ \t])", b"", value).decode("utf-8", "replace")))
     return ""
 
 
@@ -76,24 +76,36 @@ def _read(block: bytes) -> list[tuple[str, bytes]]:
         return []
     if not block.endswith(b"\r\n"):
         raise HeaderInjection("the header does not end with CRLF")
-    fields: list[tuple[str, bytes]] = []
+    if not block.count(b"\r") == block.count(b"\n") == block.count(b"\r\n") or b"\0" in block:
+        raise HeaderInjection("a header line holds a bare CR, LF or NUL")
+    fields: list[tuple[str, list[bytes]]] = []  # the lines of each value, joined once: there may be many
     for line in block[:-2].split(b"\r\n"):
-        if len(line) > LINE_LIMIT or re.search(rb"[\r\n\0]", line) or not line.strip():
-            raise HeaderInjection("a header line is empty, too long, or holds a bare CR, LF or NUL")
-        if line[:1] in b" \t":
-            if not fields:
-                raise HeaderInjection("the header begins with a continuation")
-            fields[-1] = (fields[-1][0], fields[-1][1] + b"\r\n" + line)
+        if not line or len(line) > LINE_LIMIT:
+            raise HeaderInjection("a header line is empty or too long")
+        if line[0] in b" \t":
+            if not fields or not line.strip():
+                raise HeaderInjection("a continuation is empty, or the header begins with one")
+            fields[-1][1].append(line)
             continue
-        field = _FIELD.fullmatch(line)
-        if not field:
+        name, colon, value = line.partition(b":")
+        if not colon:
             raise HeaderInjection("a header line has no name")
-        fields.append((field[1].decode("ascii"), field[2]))
-    return fields
+        fields.append((_name(name), [value.lstrip(b" \t")]))
+    return [(name, b"\r\n".join(lines)) for name, lines in fields]
 
 
-def _decoded(value: str) -> str:
+@lru_cache(maxsize=256)
+def _name(name: bytes) -> str:
+    """All messages share a few names."""
+    if not _NAME.fullmatch(name):
+        raise HeaderInjection("a header line has no name")
+    return name.decode("ascii")
+
+
+def decoded_text(value: str) -> str:
     """The text of encoded words (RFC 2047); what cannot be decoded stays as it stands."""
+    if "=?" not in value:
+        return value
     try:
         parts = decode_header(value)
         return "".join(

@@ -8,7 +8,6 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from email.utils import format_datetime
 from functools import lru_cache
 from uuid import uuid4
 
@@ -20,9 +19,11 @@ from portal.mail.headers import HeaderInjection, has_header, header_block, heade
 from portal.mail.mime import Attachment, build_body
 from portal.wording import N_
 
-__all__ = ["Attachment", "complete", "compose", "new_message_id", "subject_of"]
+__all__ = ["Attachment", "complete", "compose", "new_message_id", "subject_of", "written_date"]
 
 TEXT_LIMIT = 998  # characters of a subject or of a header of the sender's own
+_DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")  # in no language: RFC 5322 3.3
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _EXTRA_NAME = re.compile(r"[Xx]-[A-Za-z0-9-]{1,60}")
 _MESSAGE_ID = re.compile(r"<[!-;=?A-~]+@[!-;=?A-~]+>")
 
@@ -48,7 +49,7 @@ def compose(
     Raises HeaderTextError for a text that a header cannot hold, HeaderInjection where the header does not read
     back as it was built.
     """
-    fields = [("Date", _date(date))]
+    fields = [("Date", written_date(date))]
     fields.append(("To", mailboxes("To", to) if to else "undisclosed-recipients:;"))
     if cc:
         fields.append(("Cc", mailboxes("Cc", cc)))
@@ -95,10 +96,13 @@ def subject_of(content: bytes) -> str:
     return header_value(content, "Subject")
 
 
-def _date(date: datetime) -> str:
+def written_date(date: datetime) -> str:
+    """A moment as a Date line has it (RFC 5322 3.3). It is aware; raises ValueError."""
     if date.tzinfo is None:
         raise ValueError("the date of a message needs a time zone")
-    return format_datetime(date.astimezone(UTC))
+    utc = date.astimezone(UTC)
+    day = f"{_DAYS[utc.weekday()]}, {utc.day:02} {_MONTHS[utc.month - 1]} {utc.year:04}"
+    return f"{day} {utc.hour:02}:{utc.minute:02}:{utc.second:02} +0000"
 
 
 def _checked_message_id(message_id: str) -> str:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import base64
 import binascii
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from uuid import uuid4
 
 from portal.mail.encoding import filename_parameter, fold
@@ -18,8 +18,8 @@ SEVEN_BIT_LINE_LIMIT = 200  # longer lines are wrapped by quoted-printable, well
 FILENAME_LIMIT = 150
 _TOKEN = r"[a-z0-9][a-z0-9!#$&^_.+-]{0,126}"  # noqa: S105 - the grammar's name: RFC 6838 4.2
 _CONTENT_TYPE = re.compile(f"{_TOKEN}/{_TOKEN}")
-_PLAIN_TEXT = re.compile(rb"[\t\r\n -~]*")
-_LINE_END = re.compile(r"\r\n|\r|\n")
+_PLAIN_OCTETS = b"\t\r\n" + bytes(range(0x20, 0x7F))
+_BASE64_LINE = 76  # characters, RFC 2045 6.8
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,13 @@ class Part:
     body: bytes
 
     def __bytes__(self) -> bytes:
-        return header_block(self.fields) + b"\r\n" + self.body
+        return _block(self.fields) + b"\r\n" + self.body
+
+
+@lru_cache(maxsize=64)
+def _block(fields: tuple[tuple[str, str], ...]) -> bytes:
+    """The parts of most messages are described alike; their lines are read back once."""
+    return header_block(fields)
 
 
 def build_body(text: str, html: str | None, attachments: Sequence[Attachment]) -> Part:
@@ -54,18 +60,21 @@ def build_body(text: str, html: str | None, attachments: Sequence[Attachment]) -
 
 def text_part(text: str, subtype: str) -> Part:
     """UTF-8 text, as 7bit where it is plain and short-lined, else in the shorter of the two encodings."""
-    content = _LINE_END.sub("\r\n", text).encode("utf-8", "replace")
-    if not content.endswith(b"\r\n"):
-        content += b"\r\n"  # also what makes binascii break lines with CRLF
-    encoding, body = _encoded(content)
+    if "\r" in text:
+        text = text.replace("\r\n", "\n").replace("\r", "\n")
+    lines = text.split("\n")
+    if lines[-1] or not text:
+        lines.append("")  # it ends with CRLF, which is also what makes binascii break lines with CRLF
+    content = "\r\n".join(lines).encode("utf-8", "replace")
+    encoding, body = _encoded(content, longest_line=max(map(len, lines)))
     return Part(
         (("Content-Type", f"text/{subtype}; charset=utf-8"), ("Content-Transfer-Encoding", encoding)),
         body,
     )
 
 
-def _encoded(content: bytes) -> tuple[str, bytes]:
-    if _PLAIN_TEXT.fullmatch(content) and max(map(len, content.split(b"\r\n"))) <= SEVEN_BIT_LINE_LIMIT:
+def _encoded(content: bytes, *, longest_line: int) -> tuple[str, bytes]:
+    if longest_line <= SEVEN_BIT_LINE_LIMIT and not content.translate(None, _PLAIN_OCTETS):
         return "7bit", content
     quoted = binascii.b2a_qp(content)
     if len(quoted) <= len(content) * 3 // 2:
@@ -74,7 +83,9 @@ def _encoded(content: bytes) -> tuple[str, bytes]:
 
 
 def _base64_lines(content: bytes) -> bytes:
-    return base64.encodebytes(content).replace(b"\n", b"\r\n")
+    encoded = binascii.b2a_base64(content, newline=False)
+    lines = [encoded[start : start + _BASE64_LINE] for start in range(0, len(encoded), _BASE64_LINE)]
+    return b"\r\n".join([*lines, b""])
 
 
 def _attachment_part(attachment: Attachment) -> Part:

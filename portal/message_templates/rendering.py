@@ -7,14 +7,14 @@ import textwrap
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
+from pathlib import Path
 
-from babel import Locale, UnknownLocaleError
-from babel.support import NullTranslations, Translations
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 
 from portal.mail.header_text import one_line
 from portal.message_templates.kinds import kind
-from portal.paths import PACKAGE, TEMPLATES
+from portal.message_templates.languages import CATALOGUES, Language, Value, language_of
+from portal.paths import TEMPLATES
 
 TEXT_WIDTH = 72
 _LINKS = ("link", "portal_url")
@@ -49,19 +49,24 @@ class Rendered:
 
 def render_message(
     kind_name: str,
-    values: Mapping[str, str],
+    values: Mapping[str, Value],
     *,
     language: str = "en",
+    time_zone: str = "",
     format: str = "html",
+    catalogues: Path = CATALOGUES,
 ) -> Rendered:
     """The shipped wording of a kind, filled with one value for each of its placeholders.
 
-    `format` is "html" (HTML beside the text) or "text".
+    Sentences, moments, days and durations among the values are put into words of the language; `time_zone` is a name
+    of the IANA database, "" is UTC. `format` is "html" (HTML beside the text) or "text"; `catalogues` is the
+    folder of the languages.
     Raises UnknownKind, MissingPlaceholder, UnknownPlaceholder, UnsafeLink. A language without a catalogue
     reads as English.
     """
-    data = _checked(kind_name, values)
-    environment = _environment(language)
+    speaks = language_of(language, catalogues)
+    data = _checked(kind_name, {name: speaks.in_words(one, time_zone=time_zone) for name, one in values.items()})
+    environment = _environment(speaks)
     subject = one_line(environment.get_template(f"{kind_name}/subject.txt").render(data))
     data["subject"] = subject
     text = environment.get_template(f"{kind_name}/body.txt").render(data)
@@ -111,25 +116,14 @@ def _underlined(text: str) -> str:
 
 
 @lru_cache(maxsize=32)
-def _environment(language: str) -> Environment:
-    locale, translations = _catalogue(language)
+def _environment(speaks: Language) -> Environment:
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES / "mail"),
         autoescape=select_autoescape(["html"]),
         undefined=StrictUndefined,
         extensions=["jinja2.ext.i18n"],
     )
-    environment.install_gettext_translations(translations, newstyle=True)  # type: ignore[attr-defined]
+    environment.install_gettext_translations(speaks.translations, newstyle=True)  # type: ignore[attr-defined]
     environment.filters["underlined"] = _underlined
-    environment.globals.update(language=str(locale).replace("_", "-"), direction=locale.text_direction)
+    environment.globals.update(language=speaks.tag, direction=speaks.locale.text_direction)
     return environment
-
-
-def _catalogue(language: str) -> tuple[Locale, NullTranslations]:
-    """The language that the wording really has, so that `lang` tells a screen reader the truth."""
-    try:
-        locale = Locale.parse(language.replace("-", "_"))
-    except (ValueError, UnknownLocaleError):
-        locale = Locale("en")
-    translations = Translations.load(PACKAGE / "translations", [str(locale), locale.language])
-    return (locale if isinstance(translations, Translations) else Locale("en")), translations

@@ -14,7 +14,7 @@ from portal.network.errors import AddressRefused, HostRefused, NameNotFound, Por
 from portal.network.host_names import NotAHostName, as_address, normalise_host
 from portal.network.lookup import Address, Resolver, look_up
 from portal.network.policy import MailPolicy
-from portal.network.ranges import Kind, is_metadata_name, kind_of
+from portal.network.ranges import Kind, is_metadata_name, is_private, kind_of
 from portal.wording import N_, Text
 
 __all__ = [
@@ -90,12 +90,19 @@ _CLOSED: Mapping[Kind, Text] = {
 }
 
 
+_PRIVATE = N_("%(target)s is in a private network, and PORTAL_MAIL_ALLOW does not name it.")
+
+
 def _closed(kind: Kind, target: str) -> Text:
     return Text(_CLOSED[kind].template, {"target": target})
 
 
 def _refuse_closed(name: str, address: Address, policy: MailPolicy) -> None:
     kind = kind_of(address)
+    if policy.closes_private and is_private(address) and not policy.allows_loopback(name, address):
+        raise AddressRefused(
+            Text(_PRIVATE.template, {"target": name if name == str(address) else f"{name} ({address})"})
+        )
     if kind is Kind.OPEN or (kind is Kind.LOOPBACK and policy.allows_loopback(name, address)):
         return
     raise AddressRefused(_closed(kind, name if name == str(address) else f"{name} ({address})"))

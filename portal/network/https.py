@@ -66,6 +66,7 @@ class HTTPS:
     def __init__(
         self, settings: HTTPSSettings, *, policy: MailPolicy | None = None, resolver: Resolver = socket.getaddrinfo
     ) -> None:
+        self.settings = settings
         self._connector = Connector(
             make_context(settings.ca_bundle), parse_proxy(settings.proxy), settings.no_proxy, policy, resolver
         )

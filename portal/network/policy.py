@@ -12,6 +12,7 @@ from portal.network.ranges import is_metadata_name, is_never_allowed, plain_netw
 AllowEntry: TypeAlias = IPv4Network | IPv6Network | str  # a network, or a host name in its normalised form
 
 _HIGHEST_PORT = 65535
+_LOOPBACK = (IPv4Address("127.0.0.1"), IPv6Address("::1"))
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,7 @@ class MailPolicy:
     allow: tuple[AllowEntry, ...]
     ports: PortSet
     own_endpoints: frozenset[tuple[str, int]] = frozenset()
+    closes_private: bool = False  # private networks are open only where `allow` names them
 
     def allows_loopback(self, host: str, address: IPv4Address | IPv6Address) -> bool:
         """Whether the operator named this loopback address, or the normalised host that led to it."""
@@ -46,6 +48,15 @@ class MailPolicy:
             entry == host if isinstance(entry, str) else address.version == entry.version and address in entry
             for entry in self.allow
         )
+
+    def names(self, host: str) -> bool:
+        """Whether the operator named this normalised host, or a network that its address lies in.
+
+        `localhost` stands for the loopback addresses (RFC 6761 6.3); other names are not looked up.
+        """
+        spelled = as_address(host)
+        addresses = _LOOPBACK if host == "localhost" else (spelled,) if spelled else ()
+        return host in self.allow or any(self.allows_loopback(host, address) for address in addresses)
 
 
 def parse_mail_allow(text: str) -> tuple[AllowEntry, ...]:

@@ -74,6 +74,14 @@ _LOCAL_NAT64 = IPv6Network("64:ff9b:1::/48")
 _SIX_TO_FOUR = IPv6Network("2002::/16")
 _ISATAP_IDENTIFIERS = (0x0000_5EFE, 0x0200_5EFE)
 
+_PRIVATE: tuple[IPv4Network | IPv6Network, ...] = (
+    IPv4Network("10.0.0.0/8"),
+    IPv4Network("172.16.0.0/12"),
+    IPv4Network("192.168.0.0/16"),
+    IPv4Network("100.64.0.0/10"),
+    IPv6Network("fc00::/7"),
+)
+
 _METADATA_NAMES = frozenset(
     {
         "metadata",
@@ -99,6 +107,17 @@ def kind_of(address: IPv4Address | IPv6Address) -> Kind:
     if hidden is not None:
         return Kind.OPEN if kind_of(hidden) is Kind.OPEN else Kind.DISGUISED
     return next((kind for network, kind in _IPV6 if address in network), Kind.OPEN)
+
+
+def is_private(address: IPv4Address | IPv6Address) -> bool:
+    """Whether an address, or the IPv4 address that it reaches, belongs to a private network.
+
+    RFC 1918, RFC 6598 (carriers' own), RFC 4193.
+    """
+    plain = plain_form(address)
+    if isinstance(plain, IPv6Address):
+        plain = _hidden_ipv4(plain) or plain
+    return any(plain.version == network.version and plain in network for network in _PRIVATE)
 
 
 def plain_form(address: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:

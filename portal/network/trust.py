@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+from functools import lru_cache
 from pathlib import Path
 
 from portal.network.timed_sockets import TimedTLSSocket
@@ -21,8 +22,14 @@ def make_context(ca_bundle: Path | None) -> ssl.SSLContext:
 
     The system's CAs are those that OpenSSL finds; no list of any Python package is used. A certificate in the
     bundle need not be a root: an intermediate or a server's own is trusted as it is.
+    It is read once in a process and shared: nobody may change it.
     Raises ValueError with a sentence for the operator when the bundle cannot be read.
     """
+    return _read(ca_bundle, ssl.get_default_verify_paths())
+
+
+@lru_cache(maxsize=8)
+def _read(ca_bundle: Path | None, _of_system: ssl.DefaultVerifyPaths) -> ssl.SSLContext:
     context = system_context()
     context.set_alpn_protocols(["http/1.1"])
     context.sslsocket_class = TimedTLSSocket

@@ -10,9 +10,10 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import and_, delete, exists, or_, select, update
+from sqlalchemy import ColumnElement, and_, delete, exists, or_, select, update
 from sqlalchemy.engine import Connection
 
+from portal.outbox import chunks
 from portal.outbox.models import Delivery, Message, MessageBody
 from portal.outbox.states import ENDED
 from portal.secret_box import SecretBox, Unreadable
@@ -29,7 +30,7 @@ def pack(content: bytes, *, message_id: UUID, is_secret: bool, box: SecretBox) -
     if len(content) > COMPRESS_ABOVE:
         stored, coding = zlib.compress(content, 6), "zlib"
     if is_secret:
-        stored = box.seal(stored, _context(message_id)).encode()
+        stored = box.seal(stored, context_of(message_id)).encode()
         coding = "sealed" if coding == "plain" else "sealed+zlib"
     return {"coding": coding, "content": stored}
 
@@ -40,7 +41,7 @@ def unpack(stored: bytes, coding: str, *, message_id: UUID, box: SecretBox) -> b
         return stored
     opened: bytes | Unreadable = stored
     if coding.startswith("sealed"):
-        opened = box.open_bytes(stored.decode("ascii", "replace"), _context(message_id))
+        opened = box.open_bytes(stored.decode("ascii", "replace"), context_of(message_id))
     if isinstance(opened, Unreadable) or not coding.endswith("zlib"):
         return opened
     try:
@@ -57,7 +58,8 @@ def _decompress(packed: bytes) -> bytes:
     return content
 
 
-def _context(message_id: UUID) -> str:
+def context_of(message_id: UUID) -> str:
+    """What the content of a message is sealed for."""
     return f"message_body.content:{message_id}"
 
 
@@ -71,11 +73,15 @@ def erase_secrets(connection: Connection, message_ids: Iterable[UUID]) -> None:
         return
     is_secret = exists().where(Message.id == MessageBody.message_id, Message.is_secret)
     is_needed = exists().where(Delivery.message_id == MessageBody.message_id, Delivery.state.not_in(_ENDED))
-    connection.execute(
-        delete(MessageBody).where(
-            MessageBody.message_id.in_(ids), MessageBody.erase_after.is_(None), is_secret, ~is_needed
-        )
-    )
+    of_secret_kinds = and_(MessageBody.message_id.in_(ids), MessageBody.erase_after.is_(None), is_secret, ~is_needed)
+    _erase(connection, of_secret_kinds)
+
+
+def _erase(connection: Connection, which: ColumnElement[bool]) -> int:
+    erased = connection.scalars(delete(MessageBody).where(which).returning(MessageBody.message_id)).all()
+    if erased:
+        chunks.drop(connection, erased)
+    return len(erased)
 
 
 def keep_captured(
@@ -88,6 +94,7 @@ def keep_captured(
         .where(MessageBody.message_id == message_id)
         .values(**packed, erase_after=now + KEEP_CAPTURED_FOR)
     )
+    chunks.drop(connection, [message_id])
 
 
 def erase_overdue(connection: Connection, now: datetime, *, at_most: int = 1000) -> int:
@@ -103,4 +110,4 @@ def erase_overdue(connection: Connection, now: datetime, *, at_most: int = 1000)
         .where(or_(is_over, is_useless))
         .limit(at_most)
     )
-    return connection.execute(delete(MessageBody).where(MessageBody.message_id.in_(overdue))).rowcount
+    return _erase(connection, MessageBody.message_id.in_(overdue))

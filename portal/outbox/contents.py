@@ -11,13 +11,13 @@ from sqlalchemy.engine import Connection
 
 from portal.mail.addresses import Mailbox, same_address_key
 from portal.mail.message import complete
-from portal.outbox import bodies
+from portal.outbox import bodies, chunks, reasons
 from portal.outbox.claim import Claimed
 from portal.outbox.id_lists import id_list, is_among
 from portal.outbox.models import Delivery, Message, MessageBody
-from portal.outbox.prepared import Schedule, WayOut
+from portal.outbox.prepared import Schedule, SenderFate, WayOut
 from portal.secret_box import SecretBox, Unreadable
-from portal.transports import ConnectionFault, OutgoingMessage, Step
+from portal.transports import ConnectionFault, OutgoingMessage, Step, TransientError
 
 
 class Loaded(NamedTuple):
@@ -81,7 +81,11 @@ def fetch(connection: Connection, claimed: Sequence[Claimed]) -> Fetched:
     dialect = connection.dialect.name
     ids = {"ids": id_list((one.id for one in claimed), dialect)}
     rows: dict[int, tuple[Any, ...]] = {row[0]: tuple(row) for row in connection.execute(_query(dialect), ids).all()}
-    return [(one, rows[one.id]) for one in claimed if one.id in rows]
+    return [(one, _with_chunks(connection, one, rows[one.id])) for one in claimed if one.id in rows]
+
+
+def _with_chunks(connection: Connection, one: Claimed, row: tuple[Any, ...]) -> tuple[Any, ...]:
+    return row if row[12] != b"" else (*row[:12], chunks.whole(connection, one.message_id))
 
 
 def unpack(fetched: Fetched, *, box: SecretBox) -> list[Loaded]:
@@ -118,7 +122,8 @@ def envelope_sender(claimed: Claimed, way_out: WayOut) -> str:
     usual = way_out.envelope_from or own
     if claimed.sender is None:
         return usual
-    if claimed.sender and _stands_in(claimed, way_out) and not _is_any_of(claimed.sender, own, usual):
+    is_other = bool(claimed.sender) and not _is_any_of(claimed.sender, own, usual)
+    if is_other and way_out.sender_fate(claimed.sender, claimed.route) is SenderFate.REPLACED:
         return usual
     return claimed.sender
 
@@ -126,15 +131,19 @@ def envelope_sender(claimed: Claimed, way_out: WayOut) -> str:
 def outgoing(loaded: Loaded, content: bytes, way_out: WayOut) -> OutgoingMessage:
     """The message as it leaves by this way out. Raises ConnectionFault when nothing says whom it is from.
 
-    A fallback may send as nobody but itself, as far as is known: what names another sender leaves as the fallback's
-    own, and answers go to whom it named.
+    What names a sender in whose place the way out's own stands leaves as that, and answers go to whom it named.
+    Raises TransientError for a sender that is known to be refused: it waits, since people may change what is known.
     """
-    own = author = way_out.from_mailbox
+    author, replaced = way_out.from_mailbox, None
     if loaded.from_address is not None:
-        author = _mailbox(loaded.from_address, loaded.from_name or "")
-    replaced = None
-    if author and own and _stands_in(loaded.claimed, way_out) and not _is_any_of(author.address, own.address):
-        author, replaced = own, author
+        named = _mailbox(loaded.from_address, loaded.from_name or "")
+        match way_out.sender_fate(named.address, loaded.claimed.route):
+            case SenderFate.REFUSED:
+                raise TransientError(Step.SENDER, code=reasons.SENDER_REFUSED, seen="not tried")
+            case SenderFate.REPLACED:
+                replaced = named
+            case SenderFate.KEPT:
+                author = named
     if author is None:
         raise ConnectionFault(Step.SETTINGS, code="settings.incomplete", seen="no From address is set")
     return OutgoingMessage(
@@ -143,11 +152,6 @@ def outgoing(loaded: Loaded, content: bytes, way_out: WayOut) -> OutgoingMessage
         content=complete(content, from_mailbox=author, original_from=replaced),
         needs_smtputf8=loaded.needs_smtputf8,
     )
-
-
-def _stands_in(claimed: Claimed, way_out: WayOut) -> bool:
-    """Whether the way out takes the place of another one, rather than being the one that was asked for."""
-    return way_out.is_fallback and claimed.route != f"connection:{way_out.connection_id}"
 
 
 def _is_any_of(address: str, *others: str) -> bool:

@@ -6,12 +6,13 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from uuid import UUID
 
-from portal.outbox import claim, pacing, pauses, pausing, slices
+from portal.outbox import claim, outgrown, pacing, pauses, pausing, slices
 from portal.outbox.claim import Claimed
 from portal.outbox.contents import envelope_sender
 from portal.outbox.leases import clock, ticks
 from portal.outbox.ledger import Ledger
 from portal.outbox.pauses import READY, WayOutState
+from portal.outbox.pausing import FIRST_PAUSE
 from portal.outbox.pool import Pool, Suspects
 from portal.outbox.prepared import Priority, WayOut, WaysOut
 
@@ -111,6 +112,8 @@ class Dispatcher:
         if self._chosen.get(route) != way_out.connection_id:
             self._leave(route)
             self._chosen[route] = way_out.connection_id
+            with self._ledger.write() as connection:
+                outgrown.let_go(connection, route, now=now)
         with self._ledger.engine.connect() as connection:
             due = claim.due_priorities(connection, route, now)
         if not ways_out.is_switched_off:
@@ -121,7 +124,7 @@ class Dispatcher:
             self.withdraw(pool, route=None if state.pause else route, keep_tests=True)
             due = [priority for priority in due if priority is Priority.ONCE]
         for priority in due:
-            self._fill(route, priority, pool, state, now)
+            self._fill(route, priority, pool, state, ways=ways_out.ways, now=now)
 
     def _choose(self, ways: Sequence[WayOut], states: States) -> WayOut:
         """The first that is not paused; a later one only while those before it are."""
@@ -161,18 +164,20 @@ class Dispatcher:
             pool = self._pool(way_out)
             pool.is_doubted = True
             if self._has_slot(pool):
-                self._probe(route, pool, priority, now)
+                self._probe(route, ways, pool, priority, now)
 
-    def _probe(self, route: str, pool: Pool, priority: Priority, now: datetime) -> None:
+    def _probe(self, route: str, ways: Sequence[WayOut], pool: Pool, priority: Priority, now: datetime) -> None:
         with self._ledger.write() as connection:
             if not pausing.take_probe(connection, pool.way_out.connection_id, now=now):
                 return
         pool.start_slowly()
-        claimed = self._claim(route, priority, 1, now)
+        claimed = self._pass_on(self._claim(route, priority, 1, now), pool.way_out, ways, now)
         if claimed:
             pool.put(claimed, probe=True)
 
-    def _fill(self, route: str, priority: Priority, pool: Pool, state: WayOutState, now: datetime) -> None:
+    def _fill(
+        self, route: str, priority: Priority, pool: Pool, state: WayOutState, *, ways: Sequence[WayOut], now: datetime
+    ) -> None:
         capacity = self._capacity(pool.way_out)
         free = capacity - pool.count(priority)
         if free * 2 < capacity or pool.is_suspended or not self._has_slot(pool):
@@ -180,8 +185,28 @@ class Dispatcher:
         claimed = self._claim(route, priority, free, now)
         if state.refused:
             claimed = self._sift(claimed, pool.way_out, state, now)
+        claimed = self._pass_on(claimed, pool.way_out, ways, now)
         if claimed:
             pool.put(claimed)
+
+    def _pass_on(self, claimed: list[Claimed], way_out: WayOut, ways: Sequence[WayOut], now: datetime) -> list[Claimed]:
+        """What a stand-in cannot carry goes to a way out that perhaps can, or waits for one."""
+        if not claimed or not way_out.stands_in_on(claimed[0].route):
+            return claimed
+        with self._ledger.engine.connect() as connection:
+            found = outgrown.sort_out(connection, claimed, way_out, ways, now=now)
+        for one, other in found.elsewhere:
+            pool = self._pool(other)
+            if self._has_slot(pool):
+                pool.put([one])
+            else:
+                found.waiting.setdefault(now + FIRST_PAUSE, []).append(one.id)
+        if found.waiting:
+            with self._ledger.write() as connection:
+                for until, ids in found.waiting.items():
+                    slices.put_off(connection, ids, owner=self._ledger.owner, until=until)
+            self._ledger.leases.drop([one for ids in found.waiting.values() for one in ids])
+        return found.here
 
     def _claim(self, route: str, priority: Priority, limit: int, now: datetime) -> list[Claimed]:
         since = ticks()

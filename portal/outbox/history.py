@@ -72,6 +72,14 @@ def counts(session: Session, *, since: datetime) -> dict[State, int]:
     return found | {State(row[0]): row[1] for row in session.execute(ended)}
 
 
+def sent_by_server(session: Session, *, since: datetime) -> dict[UUID, int]:
+    """How many messages of each server were accepted at or after `since` and have been sent."""
+    was_sent = exists().where(Delivery.message_id == Message.id, Delivery.state == State.SENT)
+    query = select(Message.server_id, func.count()).where(Message.server_id.is_not(None), Message.created_at >= since)
+    counted = session.execute(query.where(was_sent).group_by(Message.server_id))
+    return {server_id: count for server_id, count in counted if server_id is not None}
+
+
 def captured(session: Session, *, before: UUID | None = None, limit: int = 50) -> list[MessageSummary]:
     """Captured messages whose content is still kept, the newest first; pages as in `recent`."""
     kept = exists().where(MessageBody.message_id == Message.id)
@@ -101,14 +109,15 @@ def _page(session: Session, which: ColumnElement[bool], *, before: UUID | None, 
         if start is None:
             return []
         query = query.where(or_(key[0] < start[0], and_(key[0] == start[0], key[1] < start[1])))
-    return _summaries(session, session.execute(query).all())
+    return summaries(session, session.execute(query).all())
 
 
 def _counted(which: Any) -> Any:
     return select(Delivery.state, func.count()).where(which).group_by(Delivery.state)
 
 
-def _summaries(session: Session, messages: Sequence[Row[Any]]) -> list[MessageSummary]:
+def summaries(session: Session, messages: Sequence[Row[Any]]) -> list[MessageSummary]:
+    """Rows of messages as a list shows them, in their order."""
     states: dict[UUID, list[State]] = {}
     are_captured: set[UUID] = set()
     for row in session.execute(
@@ -175,3 +184,8 @@ def _reply(row: Row[Any]) -> Reply | None:
     if row.reply_code == 0:
         return None
     return Reply(row.reply_code, row.reply_text, row.enhanced_status_code)
+
+
+def waiting_count(session: Session) -> int:
+    """How many deliveries have not ended."""
+    return session.scalar(select(func.count()).select_from(Delivery).where(IS_UNFINISHED)) or 0

@@ -30,6 +30,7 @@ from portal.outbox.models import JobState
 JOB_LEASE = timedelta(seconds=15)
 _RENEWALS = 3  # in the time of one lease
 _LOOK_EVERY_SECONDS = 1.0
+_APART_SECONDS = 0.2  # between two jobs whose time has come: a worker that starts is there to send first of all
 _RETRY_AFTER_SECONDS = 5.0
 _ERROR_LIMIT = 500  # characters
 _log = structlog.get_logger("portal.outbox")
@@ -69,6 +70,7 @@ class JobRunner(threading.Thread):
         self._may_run = may_run
         self._lease = lease
         self._due: dict[str, float] = {job.name: 0.0 for job in jobs}  # monotonic
+        self._next_turn = 0.0  # for what is due by its time; what was waited for runs at once
         self._woken = threading.Event()
         self._is_closed = False
 
@@ -83,14 +85,14 @@ class JobRunner(threading.Thread):
 
     def run(self) -> None:
         while not self._is_closed:
-            self._woken.wait(_LOOK_EVERY_SECONDS)
+            self._woken.wait(self._seconds_to_next_look())
             was_woken = self._woken.is_set()
             self._woken.clear()
             self.run_due(was_woken=was_woken)
 
     def run_due(self, *, was_woken: bool) -> None:
-        """Run what is due now; never raises."""
-        for job in self._jobs:
+        """Run what was waited for, and the one job that has been due longest; never raises."""
+        for job in sorted(self._jobs, key=lambda job: self._due[job.name]):
             if self._is_closed or not self._may_run():
                 return
             try:
@@ -102,9 +104,13 @@ class JobRunner(threading.Thread):
                 _log.exception("a job could not be run", job=job.name)
                 self._due[job.name] = time.monotonic() + _LOOK_EVERY_SECONDS
 
+    def _seconds_to_next_look(self) -> float:
+        next_due = max(min(self._due.values()), self._next_turn)
+        return min(max(next_due - time.monotonic(), _APART_SECONDS), _LOOK_EVERY_SECONDS)
+
     def _run_if_due(self, job: Job, *, was_woken: bool) -> None:
         is_wanted = was_woken and job.is_waiting is not None and job.is_waiting()
-        if not is_wanted and time.monotonic() < self._due[job.name]:
+        if not is_wanted and time.monotonic() < max(self._due[job.name], self._next_turn):
             return
         now = self._ledger.settings.clock()
         with self._ledger.write() as connection:
@@ -113,6 +119,7 @@ class JobRunner(threading.Thread):
             due_at = connection.scalar(select(JobState.due_at).where(JobState.name == job.name))
         if is_ours:
             error = self._attempt(job, now)
+            self._next_turn = time.monotonic() + _APART_SECONDS
             due_at = self._ledger.settings.clock() + job.every
             with self._ledger.write() as connection:
                 _finish(connection, job, owner=self._ledger.owner, now=now, due_at=due_at, error=error)

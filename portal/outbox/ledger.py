@@ -1,15 +1,10 @@
-"""The ledger of one worker: one commit writes down what a slice came to and begins the next.
-
-On SQLite all writes of a worker go through one lock of the process, so that its senders queue for the database's
-single writer in order instead of sleeping and trying again.
-"""
+"""The ledger of one worker: one commit writes down what a slice came to and begins the next."""
 
 from __future__ import annotations
 
 import logging
-import threading
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -17,7 +12,6 @@ import structlog
 from sqlalchemy import exc
 from sqlalchemy.engine import Connection, Engine
 
-from portal.database import writing
 from portal.outbox import bodies, contents, pacing, slices
 from portal.outbox.claim import Claimed, release
 from portal.outbox.contents import Loaded, envelope_sender
@@ -30,6 +24,8 @@ from portal.outbox.prepared import WayOut, WaysOut
 from portal.outbox.recording import Ended, Recorder, whole_ends
 from portal.outbox.settings import Surroundings, WorkerSettings
 from portal.outbox.states import State
+from portal.outbox.wakeup import Listener, VersionWatcher, Watcher
+from portal.outbox.writers import SingleWriter, writer_for
 from portal.transports import PermanentError, SenderRefused, TransientError
 
 # The database is busy or away; what else it refuses would be refused again.
@@ -56,15 +52,21 @@ class Ledger:
         self.leases = HeldLeases(settings.lease)
         self.surroundings = surroundings
         self.settings = settings
-        self._writing = writing(engine)
-        is_sqlite = engine.dialect.name == "sqlite"
-        self._lock: AbstractContextManager[object] = threading.Lock() if is_sqlite else nullcontext()
+        self._writer = writer_for(engine)
 
-    @contextmanager
-    def write(self) -> Iterator[Connection]:
+    def write(self) -> AbstractContextManager[Connection]:
         """A short transaction of this worker."""
-        with self._lock, self._writing.begin() as connection:
-            yield connection
+        return self._writer.begin()
+
+    def watcher(self) -> Watcher:
+        """What notices the commits of others."""
+        if isinstance(self._writer, SingleWriter):
+            return VersionWatcher(self._writer.version)
+        return Listener(self.engine)
+
+    def close(self) -> None:
+        """Give back what is kept for writing; whoever writes again takes it anew."""
+        self._writer.close()
 
     def turn(
         self,

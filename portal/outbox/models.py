@@ -52,6 +52,7 @@ class Message(Model):
     __table_args__ = (
         Index("ix_message_created_at", "created_at"),
         _partial("ix_message_replaces", "replaces", where=text("replaces IS NOT NULL")),
+        _partial("ix_message_server", "server_id", "created_at", "id", where=text("server_id IS NOT NULL")),
     )
 
     id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
@@ -68,6 +69,9 @@ class Message(Model):
     needs_smtputf8: Mapped[bool] = mapped_column(Boolean)
     replaces: Mapped[str | None] = mapped_column(String(120))
     requested_by: Mapped[UUID | None] = mapped_column(Uuid)  # a person of a higher room
+    server_id: Mapped[UUID | None] = mapped_column(Uuid)  # of a higher room, with its name as it was
+    server_name: Mapped[str | None] = mapped_column(String(200))
+    key_id: Mapped[UUID | None] = mapped_column(Uuid)  # that submitted it
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
     expires_at: Mapped[datetime] = mapped_column(UtcDateTime)
 
@@ -80,8 +84,42 @@ class MessageBody(Model):
 
     message_id: Mapped[UUID] = mapped_column(ForeignKey("message.id"), primary_key=True)
     coding: Mapped[str] = mapped_column(String(12))  # how `content` is stored: see bodies.py
-    content: Mapped[bytes] = mapped_column(LargeBinary)
+    content: Mapped[bytes] = mapped_column(LargeBinary)  # empty: it stands in `message_body_chunk`
     erase_after: Mapped[datetime | None] = mapped_column(UtcDateTime)
+
+
+class MessageBodyChunk(Model):
+    """A piece of a large content, written before its message: see chunks.py."""
+
+    __tablename__ = "message_body_chunk"
+
+    message_id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
+    number: Mapped[int] = mapped_column(Integer, primary_key=True)  # from 0
+    content: Mapped[bytes] = mapped_column(LargeBinary)
+
+
+class UnfinishedBody(Model):
+    """Says that chunks stand there whose message does not yet; it goes in the transaction that stores the message."""
+
+    __tablename__ = "unfinished_body"
+    __table_args__ = (Index("ix_unfinished_body_begun_at", "begun_at"),)
+
+    message_id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
+    begun_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class IdempotencyKey(Model):
+    """What was answered to a request that named a key, written with its messages: see idempotency.py."""
+
+    __tablename__ = "idempotency_key"
+    __table_args__ = (Index("ix_idempotency_key_created_at", "created_at"),)
+
+    server_id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)  # of a higher room
+    key: Mapped[str] = mapped_column(String(255), primary_key=True)
+    request_hash: Mapped[bytes] = mapped_column(LargeBinary)  # SHA-256 of what was asked
+    message_ids: Mapped[list[str]] = mapped_column(JSON)  # in the order in which they were asked for
+    answer: Mapped[dict[str, Any]] = mapped_column(JSON)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
 
 
 class Delivery(Model):

@@ -88,8 +88,18 @@ def parts_of_report(loaded: Loaded, report: SendReport, *, now: datetime, chance
 
 
 def parts_of_error(loaded: Loaded, error: TransportError, *, now: datetime, chance: random.Random) -> tuple[Part, ...]:
-    """The one part that all recipients are in: nothing was handed over."""
+    """The one part that all recipients are in: nothing was handed over.
+
+    Where one of several recipients is refused and the answer does not say which, two halves are tried apart, so that
+    in the end none but that one fails.
+    """
     reply = error.reply or Reply(0, error.seen[:1000])
+    if isinstance(error, PermanentError) and error.step is Step.RECIPIENT and _may_be_halved(loaded):
+        middle = (len(loaded.rcpt_to) + 1) // 2
+        halves = loaded.rcpt_to[:middle], loaded.rcpt_to[middle:]
+        return tuple(
+            Part(State.DEFERRED, half, error.step, reply, error.code, counts=False, due_at=now) for half in halves
+        )
     state, counts, due_at = State.DEFERRED, False, now
     if isinstance(error, PermanentError) or loaded.is_tried_once:
         state, counts = State.FAILED, True
@@ -145,6 +155,10 @@ def without_way_out(loaded: Loaded, ways_out: WaysOut, now: datetime) -> Outcome
     reply = Reply(0, str(ways_out.reason or ""))
     part = Part(State.FAILED, loaded.rcpt_to, Step.SETTINGS, reply, ways_out.code or reasons.NO_WAY_OUT)
     return Outcome(loaded, (part,), now, 0, None, "")
+
+
+def _may_be_halved(loaded: Loaded) -> bool:
+    return len(loaded.rcpt_to) > 1 and not loaded.is_tried_once
 
 
 def _state(result: RecipientResult, loaded: Loaded) -> State:

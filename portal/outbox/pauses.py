@@ -13,6 +13,7 @@ from sqlalchemy.engine import Connection
 from sqlalchemy.orm import Session
 
 from portal.outbox.models import WayOutRecord
+from portal.transports import Step
 from portal.wording import N_, Text
 
 
@@ -25,7 +26,7 @@ class Cause(StrEnum):
     SENDER = "sender"
 
 
-def _reason(cause: Cause, said: str) -> Text:
+def _reason(cause: Cause, said: str, step: str) -> Text:
     match cause:
         case Cause.FAULT:
             return N_(
@@ -34,6 +35,8 @@ def _reason(cause: Cause, said: str) -> Text:
             )
         case Cause.UNREACHABLE:
             return N_("The server cannot be reached; the portal keeps trying. Last result: %(said)s", said=said)
+        case Cause.QUOTA if step == Step.TOKEN:
+            return N_("The provider asks the portal to wait; sending goes on by itself. It said: %(said)s", said=said)
         case Cause.QUOTA:
             return N_("The server's sending limit is reached; sending goes on by itself. It said: %(said)s", said=said)
         case Cause.SENDER:
@@ -54,7 +57,7 @@ class Pause:
 
     @property
     def reason(self) -> Text:
-        return _reason(self.cause, self.said or self.code)
+        return _reason(self.cause, self.said or self.code, self.step)
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from portal.outbox.claim import Claimed
 from portal.outbox.prepared import Priority, WayOut
 
-LOW = 100  # deliveries; the dispatcher is called to claim more before the senders run dry
+LOW = 60  # deliveries; the dispatcher is called to claim more before the senders run dry
 MOST_OCTETS = 8 * 1024 * 1024  # of one slice: large messages are taken one by one, not twenty into memory
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from enum import IntEnum, StrEnum
+from enum import Enum, IntEnum, StrEnum
 from uuid import UUID
 
-from portal.mail.addresses import Mailbox
+from portal.mail.addresses import Mailbox, same_address_key
 from portal.wording import Text
 
 
@@ -38,6 +38,14 @@ class Priority(IntEnum):
     BULK = 3
 
 
+class SenderFate(Enum):
+    """What becomes of the From that a message names on a way out."""
+
+    KEPT = "kept"
+    REPLACED = "replaced"  # by the way out's own; answers go to whom the message named
+    REFUSED = "refused"  # it is known to be refused there
+
+
 @dataclass(frozen=True, kw_only=True)
 class PreparedMessage:
     """One message with its envelope. `content` has no From line: that is written when it is sent."""
@@ -61,6 +69,9 @@ class PreparedMessage:
     held: bool = False  # sending is switched off: it waits until it is on again or expires
     replaces: str | None = None  # waiting messages with the same mark are cancelled: a newer reset mail
     requested_by: UUID | None = None  # the person who asked for it: a test message's sender
+    server_id: UUID | None = None  # the application or device that submitted it
+    server_name: str = ""
+    key_id: UUID | None = None  # by which it did
 
     @property
     def deliver_by(self) -> datetime:
@@ -83,7 +94,37 @@ class WayOut:
     envelope_from: str | None
     max_connections: int  # at the same time, of all workers together; 1 or more
     messages_per_minute: int | None  # None: no limit
-    is_fallback: bool = False  # it stands in for others, and sends as itself alone
+    is_fallback: bool = False  # it stands in for others, and sends as itself alone, as far as is known
+    may_send_as: frozenset[str] = frozenset()  # canonical addresses and @domains that it is known to let through
+    rewrites: frozenset[str] = frozenset()  # those in whose place its own stands
+    refuses: frozenset[str] = frozenset()  # those that it is known not to let through
+    redirect_to: str | None = None  # everything goes to this address instead of its recipients
+
+    def stands_in_on(self, route: str) -> bool:
+        """Whether it takes the place of another one there, rather than being the one that was asked for."""
+        return self.is_fallback and route != f"connection:{self.connection_id}"
+
+    def sender_fate(self, address: str, route: str) -> SenderFate:
+        """What becomes of a From, or an envelope sender, of a message that waits on the route.
+
+        What is known of the address goes before what is known of its domain. Nothing is held against the way out's
+        own address. A stand-in sends as itself unless it is known to let the address through.
+        """
+        stands_in = self.stands_in_on(route)
+        if not (stands_in or self.may_send_as or self.rewrites or self.refuses):
+            return SenderFate.KEPT
+        key, own = same_address_key(address), self.from_mailbox
+        if own is not None and key and key == same_address_key(own.address):
+            return SenderFate.KEPT
+        usual = SenderFate.KEPT if own is None else SenderFate.REPLACED
+        for pattern in (key, f"@{key.rpartition('@')[2]}"):
+            if pattern in self.may_send_as:
+                return SenderFate.KEPT
+            if pattern in self.rewrites:
+                return usual
+            if pattern in self.refuses:
+                return SenderFate.REPLACED if stands_in and own is not None else SenderFate.REFUSED
+        return usual if stands_in else SenderFate.KEPT
 
 
 @dataclass(frozen=True)

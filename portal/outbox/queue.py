@@ -1,8 +1,9 @@
-"""add(): a prepared message becomes rows, in the transaction of its cause."""
+"""add(): a prepared message becomes rows, in the transaction of its cause; store(): many do, as they are."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from sqlalchemy import insert, select, update
@@ -21,17 +22,48 @@ def add(session: Session, prepared: PreparedMessage, *, box: SecretBox) -> UUID:
 
     Waiting messages with the same `replaces` mark are cancelled. Raises ValueError without recipients.
     """
+    store(session.connection(), [pack(prepared, box=box)])
+    return prepared.id
+
+
+class Packed(NamedTuple):
+    """A message whose content is ready to be stored."""
+
+    prepared: PreparedMessage
+    body: Mapping[str, str | bytes]  # the columns of `bodies.pack`
+
+    @property
+    def first_status(self) -> State:
+        return State.HELD if self.prepared.held else State.QUEUED
+
+
+def pack(prepared: PreparedMessage, *, box: SecretBox) -> Packed:
+    """Compress and seal, which needs no transaction. Raises ValueError without recipients."""
     if not prepared.rcpt_to:
         raise ValueError("a message without recipients cannot be queued")
-    connection = session.connection()
-    if prepared.replaces is not None:
-        _cancel_replaced(connection, prepared)
     body = bodies.pack(prepared.content, message_id=prepared.id, is_secret=prepared.is_secret, box=box)
-    connection.execute(insert(Message), [_message(prepared)])
-    connection.execute(insert(MessageBody), [{"message_id": prepared.id, **body}])
-    connection.execute(insert(Delivery), [_delivery(prepared)])
+    return Packed(prepared, body)
+
+
+def store(connection: Connection, messages: Sequence[Packed]) -> None:
+    """Store messages in this order, and wake the worker when this transaction commits."""
+    together: list[Packed] = []
+    for message in messages:
+        if message.prepared.replaces is not None:
+            _insert(connection, together)
+            together = []
+            _cancel_replaced(connection, message.prepared)
+        together.append(message)
+    _insert(connection, together)
     wakeup.notify(connection)
-    return prepared.id
+
+
+def _insert(connection: Connection, messages: Sequence[Packed]) -> None:
+    if not messages:
+        return
+    connection.execute(insert(Message), [_message(one.prepared) for one in messages])
+    connection.execute(insert(MessageBody), [{"message_id": one.prepared.id, **one.body} for one in messages])
+    connection.execute(insert(Delivery), [_delivery(one) for one in messages])
 
 
 def _message(prepared: PreparedMessage) -> dict[str, Any]:
@@ -51,18 +83,22 @@ def _message(prepared: PreparedMessage) -> dict[str, Any]:
         "needs_smtputf8": prepared.needs_smtputf8,
         "replaces": prepared.replaces,
         "requested_by": prepared.requested_by,
+        "server_id": prepared.server_id,
+        "server_name": prepared.server_name or None,
+        "key_id": prepared.key_id,
         "created_at": prepared.created_at,
         "expires_at": prepared.expires_at,
     }
 
 
-def _delivery(prepared: PreparedMessage) -> dict[str, Any]:
+def _delivery(message: Packed) -> dict[str, Any]:
+    prepared = message.prepared
     sender = prepared.mail_from
     if sender is None and prepared.from_mailbox is not None:
         sender = prepared.from_mailbox.address
     return {
         "message_id": prepared.id,
-        "state": State.HELD if prepared.held else State.QUEUED,
+        "state": message.first_status,
         "held_reason": HeldReason.SWITCHED_OFF if prepared.held else None,
         "route": prepared.route,
         "priority": prepared.priority,

@@ -12,6 +12,8 @@ ERASED = "outbox.erased"
 MALFORMED = "outbox.malformed"
 UNEXPECTED = "outbox.unexpected"
 NO_WAY_OUT = "outbox.no_way_out"
+OUTGROWN = "outbox.too_much_for_fallback"
+SENDER_REFUSED = "outbox.sender_refused"
 
 _BY_CODE: dict[str, Text] = {
     WORKER_LOST: N_("The worker stopped while it was sending this message, so it is not known whether it left."),
@@ -25,6 +27,14 @@ _BY_CODE: dict[str, Text] = {
     UNEXPECTED: N_(
         "The portal met an unexpected error while sending. It is tried again; "
         "the log names the error under this message's number."
+    ),
+    OUTGROWN: N_(
+        "The fallback cannot carry this message. It waits for a connection that can, which does not work now, until it "
+        "expires. An administrator can mend that connection under Connections."
+    ),
+    SENDER_REFUSED: N_(
+        "The connection is known to refuse this From address, so the message was not tried. It waits until it expires. "
+        "An administrator can change what is known under Servers, Senders."
     ),
     NO_WAY_OUT: N_("There was no connection to send this message by. An administrator can connect one."),
 }

@@ -1,4 +1,7 @@
-"""The outbox's own jobs: bodies whose time is over are erased, and SQLite's write-ahead log is kept short."""
+"""The outbox's own jobs: what has served its time is erased, and SQLite's write-ahead log is kept short.
+
+Erased are bodies, idempotency keys, and the pieces of messages that a killed process never stored.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ import structlog
 from sqlalchemy.engine import Engine
 
 from portal.database import BUSY_TIMEOUT_SECONDS, sqlite_path, writing
-from portal.outbox import bodies
+from portal.outbox import bodies, chunks, idempotency
 from portal.outbox.jobs import Job
 
 LARGE_LOG = 64 * 1024 * 1024  # octets
@@ -21,20 +24,26 @@ _log = structlog.get_logger("portal.outbox")
 
 def own_jobs(engine: Engine) -> tuple[Job, ...]:
     """What the worker does for the outbox besides sending."""
-    jobs = [Job(name="outbox.erase_bodies", every=timedelta(hours=1), run=_erasing(engine))]
+    jobs = [
+        Job(name="outbox.erase_bodies", every=timedelta(hours=1), run=_in_turns(engine, bodies.erase_overdue)),
+        Job(name="outbox.drop_chunks", every=timedelta(hours=1), run=_in_turns(engine, chunks.drop_abandoned, 10)),
+        Job(name="outbox.forget_keys", every=timedelta(hours=1), run=_in_turns(engine, idempotency.purge)),
+    ]
     if sqlite_path(engine) is not None:
         jobs.append(Job(name="outbox.checkpoint", every=timedelta(minutes=1), run=lambda _now: checkpoint(engine)))
     return tuple(jobs)
 
 
-def _erasing(engine: Engine) -> Callable[[datetime], None]:
-    def erase(now: datetime) -> None:
-        erased = _AT_ONCE
-        while erased == _AT_ONCE:
-            with writing(engine).begin() as connection:
-                erased = bodies.erase_overdue(connection, now, at_most=_AT_ONCE)
+def _in_turns(engine: Engine, tidy: Callable[..., int], at_once: int = _AT_ONCE) -> Callable[[datetime], None]:
+    """So many at once that no transaction is long, until there are no more."""
 
-    return erase
+    def run(now: datetime) -> None:
+        done = at_once
+        while done == at_once:
+            with writing(engine).begin() as connection:
+                done = tidy(connection, now, at_most=at_once)
+
+    return run
 
 
 def checkpoint(engine: Engine, *, large: int = LARGE_LOG) -> int:

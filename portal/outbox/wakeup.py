@@ -1,12 +1,13 @@
 """Tells the worker that something was committed, and lets it notice.
 
 PostgreSQL: `NOTIFY` in the storing transaction, `LISTEN` on a connection of its own. SQLite: the storing
-commit changes what `PRAGMA data_version` answers on a connection of its own, asked every 100 ms.
+commit changes what `PRAGMA data_version` answers on the connection that the worker writes by, asked every 100 ms.
 A missed call costs at most the worker's next look at the table, not a message.
 """
 
 from __future__ import annotations
 
+import sqlite3
 import threading
 from collections.abc import Callable
 from contextlib import closing
@@ -46,15 +47,8 @@ class Watcher(Protocol):
         """Stop noticing; returns when the thread has ended."""
 
 
-def watcher_for(engine: Engine) -> Watcher:
-    """The way of noticing that fits the database."""
-    return _Listener(engine) if engine.dialect.name == "postgresql" else _DataVersion(engine)
-
-
 class _Thread:
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-        self._passing: tuple[type[Exception], ...] = (SQLAlchemyError, engine.dialect.loaded_dbapi.Error)
+    def __init__(self) -> None:
         self._stop = threading.Event()
         self._on_commit: Callable[[], None] = lambda: None
         self._thread = threading.Thread(target=self._run, name="outbox-watcher", daemon=True)
@@ -70,32 +64,56 @@ class _Thread:
     def _run(self) -> None:
         while not self._stop.is_set():
             try:
-                connection = self._engine.raw_connection()
-                driver = connection.driver_connection
-                connection.detach()  # it must not go back into the pool in another mode
-                with closing(connection):
-                    self._watch(driver)
-            except self._passing as error:
+                self._watch()
+            except self._passing() as error:
                 _log.warning("watching for new messages failed; trying again", error=type(error).__name__)
                 self._stop.wait(_RECONNECT_AFTER_SECONDS)
 
-    def _watch(self, driver: Any) -> None:
+    def _passing(self) -> tuple[type[Exception], ...]:
+        raise NotImplementedError
+
+    def _watch(self) -> None:
         raise NotImplementedError
 
 
-class _DataVersion(_Thread):
-    def _watch(self, driver: Any) -> None:
+class VersionWatcher(_Thread):
+    """Of a database file: `version` answers differently when others have committed."""
+
+    def __init__(self, version: Callable[[], object]) -> None:
+        super().__init__()
+        self._version = version
+
+    def _passing(self) -> tuple[type[Exception], ...]:
+        return (SQLAlchemyError, sqlite3.Error)
+
+    def _watch(self) -> None:
         seen = None
         while not self._stop.is_set():
-            version = driver.execute("PRAGMA data_version").fetchone()[0]
+            version = self._version()
             if version != seen:
                 seen = version
                 self._on_commit()
             self._stop.wait(LOOK_EVERY_SECONDS)
 
 
-class _Listener(_Thread):
-    def _watch(self, driver: Any) -> None:
+class Listener(_Thread):
+    """Of a PostgreSQL server: LISTEN, on a connection of its own."""
+
+    def __init__(self, engine: Engine) -> None:
+        super().__init__()
+        self._engine = engine
+
+    def _passing(self) -> tuple[type[Exception], ...]:
+        return (SQLAlchemyError, self._engine.dialect.loaded_dbapi.Error)
+
+    def _watch(self) -> None:
+        connection = self._engine.raw_connection()
+        driver = connection.driver_connection
+        connection.detach()  # it must not go back into the pool in another mode
+        with closing(connection):
+            self._listen(driver)
+
+    def _listen(self, driver: Any) -> None:
         driver.rollback()
         driver.autocommit = True
         driver.execute(f"LISTEN {CHANNEL}")

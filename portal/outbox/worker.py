@@ -17,7 +17,7 @@ import structlog
 from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError
 
-from portal.outbox import claim, heartbeat, recovery, wakeup
+from portal.outbox import claim, heartbeat, recovery
 from portal.outbox.dispatcher import Dispatcher
 from portal.outbox.jobs import Job, JobRunner
 from portal.outbox.leases import ticks
@@ -50,17 +50,19 @@ def run(
     jobs: Sequence[Job] = (),
     settings: WorkerSettings | None = None,
     obstacle: Callable[[], str] = lambda: "",
+    hold: Callable[[], str] = lambda: "",
 ) -> None:
     """Send until `stop` is set; then finish what is in hand, give back the rest, and return within 30 s.
 
     `obstacle` is asked at every look, by several threads: while it answers with a sentence, nothing is claimed and
-    no job begins. A database that cannot be read or written is tried again; any other error is raised, after
-    what is in hand was finished and the rest given back.
+    no job begins. `hold` is asked after the first sign of life and at every look: while it answers with a sentence,
+    nothing is claimed and no other server is asked, but all else goes on. A database that cannot be read or written
+    is tried again; any other error is raised, after what is in hand was finished and the rest given back.
     """
     surroundings = Surroundings(
         box=box, ways_out=ways_out, open_transport=open_transport, on_paused=on_paused, on_end_state=on_end_state
     )
-    Worker(engine, surroundings, settings or WorkerSettings(), jobs=jobs, stop=stop, obstacle=obstacle).run()
+    Worker(engine, surroundings, settings or WorkerSettings(), jobs=jobs, stop=stop, obstacle=obstacle, hold=hold).run()
 
 
 def once(
@@ -94,16 +96,19 @@ class Worker:
         jobs: Sequence[Job],
         stop: threading.Event,
         obstacle: Callable[[], str] = lambda: "",
+        hold: Callable[[], str] = lambda: "",
     ) -> None:
         self._settings = settings
         self._stop = stop
         self._wake = threading.Event()
         self._ledger = Ledger(engine, surroundings, settings)
         self._dispatcher = Dispatcher(self._ledger, on_low=self._wake.set)
-        self._watcher = wakeup.watcher_for(engine)
+        self._watcher = self._ledger.watcher()
         self._obstacle = obstacle
         self._stands_still_for = ""
-        self._job_runners = self._runners_of((*own_jobs(engine), *jobs))
+        self._hold = hold
+        self._held_for: str | None = None  # None: not asked yet
+        self._job_runners = self._runners_of((*jobs, *own_jobs(engine)))
         self._next_sweep = self._next_renewal = 0.0
         self._give_back_at = float("inf")
         self._asks_anew = True
@@ -148,9 +153,13 @@ class Worker:
     def _runners_of(self, jobs: Sequence[Job]) -> tuple[JobRunner, ...]:
         quick = [job for job in jobs if not job.asks_others]
         slow = [job for job in jobs if job.asks_others]
-        return tuple(
-            JobRunner(some, self._ledger, may_run=lambda: not self._obstacle()) for some in (quick, slow) if some
-        )
+        runners = []
+        if quick:
+            runners.append(JobRunner(quick, self._ledger, may_run=lambda: not self._obstacle()))
+        if slow:
+            may_ask = lambda: not self._obstacle() and self._held_for == ""  # noqa: E731
+            runners.append(JobRunner(slow, self._ledger, may_run=may_ask))
+        return tuple(runners)
 
     def _on_commit(self) -> None:
         self._asks_anew = True
@@ -183,13 +192,28 @@ class Worker:
         return not obstacle
 
     def _serve(self) -> None:
-        if time.monotonic() >= self._next_sweep:
+        is_time_to_sweep = time.monotonic() >= self._next_sweep
+        if is_time_to_sweep:
             self._sweep()
             self._plan_next_sweep()
+        before, self._held_for = self._held_for, self._hold()
+        if self._held_for:
+            self._keep_held(is_news=not before, is_time=is_time_to_sweep)
+            return
+        if before:
+            _log.info("sending is released")
+            self._asks_anew = True
+            self._dispatcher.go_on()
         asks_anew, self._asks_anew = self._asks_anew, False
         self._dispatcher.dispatch(asks_anew=asks_anew)
         for pool in self._dispatcher.pools.values():
             self._start_senders(pool)
+
+    def _keep_held(self, *, is_news: bool, is_time: bool) -> None:
+        if is_news:
+            _log.warning("all sending is held; the worker claims nothing", reason=self._held_for)
+        if is_news or is_time:
+            self._dispatcher.wind_down()
 
     def _finish_in_hand(self) -> None:
         """Claim nothing and give no sign of life; only what is being sent keeps its leases until it is written down."""
@@ -277,6 +301,7 @@ class Worker:
         with self._ledger.write() as connection:
             claim.release(connection, sorted(self._ledger.leases.all()), owner=self._ledger.owner)
             heartbeat.stop(connection, self._ledger.owner)
+        self._ledger.close()
 
 
 def _said_by(error: SQLAlchemyError) -> dict[str, str]:

@@ -9,13 +9,14 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
-from typing import NoReturn
+from typing import NoReturn, TypeVar
 
 from portal.wording import N_, Text
 
 _NULLS = frozenset({"", "~", "null", "Null", "NULL"})
 _BOOLEANS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
 _INTEGER = re.compile(r"[+-]?[0-9]{1,18}", re.ASCII)
+Checked = TypeVar("Checked")
 
 
 class SettingsFileError(Exception):
@@ -74,6 +75,7 @@ class Node:
     path: str
     content: Scalar | Mapping[str, Node] | tuple[Node, ...] = field(repr=False)
     follow: FollowReference = field(repr=False)
+    root: Node | None = field(default=None, repr=False)  # of a section: the whole file, whose names it may refer to
 
     def refuse(self, reason: Text) -> NoReturn:
         """Raise SettingsFileError for this place."""
@@ -117,6 +119,21 @@ class Node:
         """The text of `key` as written: "" where it is empty, None where the file does not name it."""
         child = self.child(key)
         return None if child is None else child.as_text()
+
+    def checked(self, key: str, check: Callable[[str], Checked]) -> Checked | str | None:
+        """What `check` makes of the text of `key`: "" where it is empty, None where the file does not name it."""
+        text = self.text(key)
+        return (self.child(key) or self).passed(text, check) if text else text
+
+    def passed(self, text: str, check: Callable[[str], Checked]) -> Checked:
+        """What `check` makes of a text that stands here; the `reason` of its ValueError is refused at this place."""
+        try:
+            return check(text)
+        except ValueError as error:
+            reason = getattr(error, "reason", None)
+            if reason is None:
+                raise
+            self.refuse(reason)
 
     def required_text(self, key: str) -> str:
         """The text of `key`, which must be there and not be empty."""

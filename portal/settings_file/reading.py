@@ -25,6 +25,8 @@ from portal.wording import N_, Text
 
 LARGEST_FILE = 1_000_000  # bytes
 DEEPEST = 10
+LONGEST_PATH = 500  # characters; each value knows its own, so that a long key above many grows with each of them
+MOST_VALUES = 100_000
 _NO_ANCHORS = N_("anchors (&) and aliases (*) are not possible here")
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml where PyYAML has it: 10 times as fast
 _NOT_PRINTABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -51,12 +53,16 @@ class _Tree:
     def __init__(self, events: Iterator[Event], follow: FollowReference) -> None:
         self._events = events
         self._follow = follow
+        self._values = 0
 
     def value(self, event: Event, path: str, depth: int) -> Node:
         line = _line(event)
         self._refuse_cleverness(event, path)
         if depth > DEEPEST:
             raise SettingsFileError(line, path, N_("nested too deep"))
+        self._values += 1
+        if self._values > MOST_VALUES:
+            raise SettingsFileError(line, path, N_("this holds too many values"))
         if isinstance(event, MappingStartEvent):
             return Node(line, path, self._mapping(path, depth), self._follow)
         if isinstance(event, SequenceStartEvent):
@@ -72,6 +78,9 @@ class _Tree:
             if not isinstance(event, ScalarEvent):
                 raise SettingsFileError(_line(event), path, N_("a key must be a single word"))
             child_path = f"{path}.{event.value}" if path else event.value
+            if len(child_path) > LONGEST_PATH:
+                reason = N_("keys of more than %(limit)s characters lead here", limit=LONGEST_PATH)
+                raise SettingsFileError(_line(event), path, reason)
             if event.value in found:
                 raise SettingsFileError(
                     _line(event),

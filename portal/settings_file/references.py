@@ -27,7 +27,7 @@ def refuse_references(_reference: SecretReference) -> str:
 def _from_environment(name: str) -> str:
     try:
         return os.environ[name]
-    except KeyError:
+    except (KeyError, ValueError):  # ValueError: no name of a variable can be spelt so
         raise ReferenceFailed(N_("the environment has no variable %(name)s", name=name)) from None
 
 
@@ -38,8 +38,8 @@ def _from_file(target: str) -> str:
         if len(content) > LARGEST_SECRET:
             raise ReferenceFailed(N_("%(path)s is too large for a secret", path=target))
         return content.decode().removesuffix("\n").removesuffix("\r")
-    except OSError as error:
-        reason = error.strerror or type(error).__name__
-        raise ReferenceFailed(N_("%(path)s cannot be read: %(reason)s", path=target, reason=reason)) from None
     except UnicodeDecodeError:
         raise ReferenceFailed(N_("%(path)s is not UTF-8 text", path=target)) from None
+    except (OSError, ValueError, RuntimeError) as error:  # a path with a NUL, the home of somebody unknown
+        reason = getattr(error, "strerror", None) or str(error)
+        raise ReferenceFailed(N_("%(path)s cannot be read: %(reason)s", path=target, reason=reason)) from None

@@ -18,19 +18,23 @@ ActorT = TypeVar("ActorT")
 class Change:
     """One value that differs: `old` is None where there was none, `new` is None where it goes.
 
-    `path` reads as in the file (`connections.main.port`). A secret change has neither value, it only happened.
+    `path` reads as in the file (`connections.main.port`). A secret change has neither value, it only happened; nor has
+    a `note`, which says what other changes bring about.
     """
 
     path: str
     old: str | None = None
     new: str | None = None
     is_secret: bool = False
+    note: str = ""
 
     def __post_init__(self) -> None:
-        if self.is_secret and (self.old is not None or self.new is not None):
-            raise ValueError("a change of a secret carries no values")
+        if (self.is_secret or self.note) and (self.old is not None or self.new is not None):
+            raise ValueError("a change of a secret carries no values, nor does a note")
 
     def __str__(self) -> str:
+        if self.note:
+            return f"{self.path}: {self.note}"
         if self.is_secret:
             return f"{self.path}: changed (secret)"
         if self.old is None:

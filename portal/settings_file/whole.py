@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, TypeVar
 
@@ -48,7 +49,7 @@ def _each(
     for section in sections:
         node = file.child(section.key)
         if node is not None:
-            changes += ask(section, node)
+            changes += ask(section, replace(node, root=file))
     return changes
 
 

@@ -15,7 +15,7 @@ from portal.connections import StoredConnection
 from portal.connections.values import Role
 from portal.mail.addresses import AddressError, parse_mailbox
 from portal.test_messages.sending import TestMessage
-from portal.web.translation import translate
+from portal.web.translation import chosen_language, chosen_time_zone, translate
 from portal.wording import N_
 
 BY_DEFAULT = ""  # the choice of the default connection
@@ -46,7 +46,12 @@ class TestMessageForm(FlaskForm):
     def to_test_message(self) -> TestMessage:
         """The valid form as a value."""
         chosen = self.connection.data
-        return TestMessage(to=parse_mailbox(self.to.data or ""), connection_id=UUID(chosen) if chosen else None)
+        return TestMessage(
+            to=parse_mailbox(self.to.data or ""),
+            connection_id=UUID(chosen) if chosen else None,
+            language=chosen_language(),
+            time_zone=chosen_time_zone(),
+        )
 
 
 def _label(one: StoredConnection) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from sqlalchemy.orm import Session
@@ -13,6 +13,7 @@ from portal import audit, outbox
 from portal.connections import Installation, StoredConnection, find, find_default
 from portal.mail.addresses import Mailbox
 from portal.mail_service import prepare_test
+from portal.message_templates.languages import Value
 from portal.wording import N_, Text
 
 
@@ -34,6 +35,8 @@ class TestMessage:
     to: Mailbox
     connection_id: UUID | None = None
     kind: str = "test"  # whose wording is tried
+    language: str = "en"  # of whoever asks, as the time zone is
+    time_zone: str = ""
 
 
 def send_test_message(
@@ -56,6 +59,8 @@ def send_test_message(
         message_id_domain=installation.public_host,
         requested_by=actor.user_id,
         wording=asked.kind,
+        language=asked.language,
+        time_zone=asked.time_zone,
     )
     message_id = outbox.add(session, prepared, box=installation.box)
     audit.record(
@@ -83,24 +88,63 @@ def _connection(session: Session, connection_id: UUID | None, installation: Inst
 
 def _values(
     kind: str, connection: StoredConnection, actor: audit.Actor, portal_url: str, now: datetime
-) -> Mapping[str, str]:
+) -> Mapping[str, Value]:
     """Sample values for the wording of any kind; what they say is plainly a sample."""
-    moment = f"{now:%d %B %Y, %H:%M} UTC".lstrip("0")
-    samples = {
-        "test": {"connection_name": connection.values.name, "sent_by": actor.name, "sent_at": moment},
+    samples: Mapping[str, Mapping[str, Value]] = {
+        "test": {"connection_name": connection.values.name, "sent_by": actor.name, "sent_at": now},
         "password_reset": {
             "name": actor.name,
             "link": f"{portal_url}/reset-password/sample",
-            "expires_in": "60 minutes",
-            "requested_at": moment,
+            "code": "",
+            "means": "link",
+            "expires_in": timedelta(minutes=60),
+            "requested_at": now,
         },
-        "password_changed": {"name": actor.name, "changed_at": moment, "contact": ""},
+        "sign_in_hint": {
+            "name": actor.name,
+            "provider": "Contoso",
+            "link": f"{portal_url}/sign-in",
+            "requested_at": now,
+        },
+        "password_changed": {"name": actor.name, "changed_at": now, "contact": ""},
+        "invitation": {
+            "name": actor.name,
+            "email": "ada@contoso.test",
+            "link": f"{portal_url}/invitations/sample",
+            "invited_by": actor.name,
+            "expires_at": now,
+        },
+        "account_validation": {
+            "name": actor.name,
+            "address": "ada@contoso.test",
+            "link": f"{portal_url}/account-validations/sample",
+            "expires_at": now,
+        },
+        "address_changed": {
+            "name": actor.name,
+            "change": "replaced",
+            "address": "ada@contoso.test",
+            "changed_by": "",
+            "changed_at": now,
+            "contact": "",
+        },
+        "second_factor_removed": {"name": actor.name, "removed_by": actor.name, "removed_at": now, "contact": ""},
         "connection_alert": {
             "connection_name": connection.values.name,
-            "cause": "This is a sample of the alert that administrators get.",
-            "remedy": "There is nothing to do.",
+            "cause": N_("This is a sample of the alert that administrators get."),
+            "remedy": N_("There is nothing to do."),
             "server_said": "535 5.7.8 sample",
-            "since": moment,
+            "since": now,
+            "link": f"{portal_url}/connections",
+        },
+        "expiry_warning": {
+            "connection_name": connection.values.name,
+            "credential": N_("client secret"),
+            "secret_name": N_("sample"),
+            "left": N_("expires in %(days)s days", days=7),
+            "expires_on": (now + timedelta(days=7)).date(),
+            "consequence": N_("This is a sample of the warning that administrators get."),
+            "remedy": N_("There is nothing to do."),
             "link": f"{portal_url}/connections",
         },
     }

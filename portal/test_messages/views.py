@@ -10,6 +10,7 @@ from flask_babel import gettext as _
 
 from portal import connections, outbox
 from portal.extensions import config, db
+from portal.mail.addresses import Mailbox
 from portal.test_messages.following import follow
 from portal.test_messages.forms import BY_DEFAULT, TestMessageForm
 from portal.test_messages.sending import NotSent, send_test_message
@@ -26,7 +27,7 @@ LIMITS = ("10/minute", "60/hour")  # of one person
 @helpdesk_required
 def new() -> Response:
     """To whom, and by which connection."""
-    return _form_page(_form(to=signed_in_user().email, connection=request.args.get("connection", BY_DEFAULT)))
+    return _form_page(_form(to=_own_address(), connection=request.args.get("connection", BY_DEFAULT)))
 
 
 @blueprint.post("/test-messages/new")
@@ -53,6 +54,12 @@ def show(message_id: UUID) -> Response:
     if followed is None:
         abort(404, _("There is no such test message."))
     return render("test_messages/show.html", fragment="test_messages/_progress.html", followed=followed, now=now)
+
+
+def _own_address() -> str:
+    """Where whoever is signed in is written to."""
+    mailbox: Mailbox = current_app.extensions["written_to"](db.session(), signed_in_user())
+    return mailbox.address
 
 
 def _form(**values: str) -> TestMessageForm:

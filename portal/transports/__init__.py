@@ -167,6 +167,6 @@ class StepResult:
     step: Step
     status: StepStatus
     elapsed_ms: int
-    seen: str  # what was observed: "TLSv1.3, expires 2027-01-01", a server's own words
+    seen: Text | str  # what was observed: "TLSv1.3, expires 2027-01-01"; a server's own words as they came
     diagnosis: Diagnosis | None = None  # for FAIL, and for WARN where there is something to do
     transcript: tuple[str, ...] = ()  # "C: EHLO portal.contoso.test", "S: 250 ...", credentials blotted out

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from portal.network.https import HTTPS, Answer, HTTPSError, Stopped
+from portal.network.https_libraries import DEFAULT_MOST_OCTETS
 from portal.transports import (
     Abandoned,
     AccessToken,
@@ -41,6 +42,7 @@ class APIRequest:
     content: bytes = field(default=b"", repr=False)
     params: Mapping[str, str] | None = None
     is_signed: bool = True
+    most_octets: int = DEFAULT_MOST_OCTETS  # of the answer's content
 
 
 class ReplyLost(Exception):
@@ -136,6 +138,7 @@ class APICalls:
                 content=request.content,
                 params=request.params,
                 seconds=min(_SECONDS + len(request.content) / _SLOWEST_UPLOAD, _LONGEST_SECONDS),
+                most_octets=request.most_octets,
                 may_proceed=may_proceed,
             )
         except Stopped as stopped:

@@ -7,13 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from datetime import UTC, datetime
 from time import monotonic
 
 from portal.transports import AccessToken, Step, StepResult, StepStatus, TransportError
 from portal.transports.diagnosis import Target, diagnose
-from portal.transports.smtp_findings import Finding, passed
-from portal.wording import Text
+from portal.transports.smtp_findings import Finding, of_token, passed
+from portal.wording import N_, Text, joined
 
 Look = Callable[[str], Finding]
 """What a service shows to whoever holds this access token. May raise TransportError."""
@@ -80,23 +79,22 @@ class _Check:
 
     def _judge_settings(self) -> Finding:
         if self._missing:
-            seen = "missing: " + ", ".join(map(str, self._missing))
+            seen = N_("missing: %(what)s", what=joined(", ", self._missing))
             advice = diagnose(Step.SETTINGS, code="settings.incomplete", target=self._target)
             return Finding(StepStatus.FAIL, seen, advice)
-        whose = f" as {self._target.mailbox}" if self._target.mailbox else ""
-        return passed(f"{self._target.host}{whose}")
+        host, mailbox = self._target.host, self._target.mailbox
+        return passed(N_("%(host)s as %(mailbox)s", host=host, mailbox=mailbox) if mailbox else host)
 
     def _fetch_token(self) -> Finding:
         self._token = self._access_token(True)
-        expires_at = getattr(self._access_token, "expires_at", None)
-        if isinstance(expires_at, datetime) and expires_at.tzinfo is not None:
-            return passed(f"an access token, good until {expires_at.astimezone(UTC):%Y-%m-%d %H:%M} UTC")
-        return passed("an access token")
+        target = self._token_target()
+        return of_token(self._access_token, advise=lambda code: diagnose(Step.TOKEN, code=code, target=target))
 
     def _failure(self, step: Step, error: TransportError) -> Finding:
-        target = self._target
-        if step is Step.TOKEN:
-            # Tokens are given by another server than the one that takes mail; who fetches them may know its name.
-            target = replace(target, host=getattr(self._access_token, "host", "") or target.host)
+        target = self._token_target() if step is Step.TOKEN else self._target
         advice = diagnose(error.step, reply=error.reply, error=error.__cause__, code=error.code, target=target)
         return Finding(StepStatus.FAIL, str(error.reply) if error.reply else error.seen, advice)
+
+    def _token_target(self) -> Target:
+        """Tokens are given by another server than the one that takes mail; who fetches them may know its name."""
+        return replace(self._target, host=getattr(self._access_token, "host", "") or self._target.host)

@@ -16,6 +16,7 @@ from portal.transports.gmail import RULES
 from portal.transports.http_refusals import Problem
 from portal.transports.smtp_blotting import printable
 from portal.transports.smtp_findings import Finding, passed
+from portal.wording import N_
 
 _SENDING = frozenset(
     {
@@ -33,7 +34,7 @@ def look_at_permissions(*, granted: frozenset[str], target: Target) -> Look:
     """Judges the scopes that Google listed when it gave the grant: people may untick single ones."""
 
     def look(_: str) -> Finding:
-        seen = printable(", ".join(sorted(granted)))[:_LONGEST] or "no scope"
+        seen = printable(", ".join(sorted(granted)))[:_LONGEST] or N_("no scope")
         if _SENDING.isdisjoint(granted):
             advice = diagnose(Step.PERMISSIONS, code="google.scope_missing", target=target)
             return Finding(StepStatus.FAIL, seen, advice)
@@ -47,7 +48,8 @@ def look_at_mailbox(https: HTTPS, *, userinfo_url: str, granted: frozenset[str],
 
     def look(token: str) -> Finding:
         if _IDENTITY.isdisjoint(granted):
-            return Finding(StepStatus.WARN, "the access token does not tell whose it is; a test message shows it")
+            seen = N_("the access token does not tell whose it is; a test message shows it")
+            return Finding(StepStatus.WARN, seen)
         calls = APICalls(https, access_token=lambda _: token, rules=RULES)
         answer = calls.ask(APIRequest(method="GET", url=userinfo_url))
         if isinstance(answer, Problem):
@@ -70,6 +72,6 @@ def _of_account(email: str, target: Target) -> Finding:
     if key != same_address_key(target.mailbox):
         return Finding(StepStatus.FAIL, email, diagnose(Step.MAILBOX, code="google.wrong_account", target=target))
     if key != same_address_key(target.sender):
-        seen = f"{email}; the From address is {target.sender}"
+        seen = N_("%(account)s; the From address is %(sender)s", account=email, sender=target.sender)
         return Finding(StepStatus.WARN, seen, diagnose(Step.MAILBOX, code="gmail.from_rewritten", target=target))
     return passed(email)

@@ -16,7 +16,7 @@ from urllib.parse import quote
 from portal.network.https import HTTPS, Answer
 from portal.transports import AccessToken, OutgoingMessage, PermanentError, Reply, SendReport, Step
 from portal.transports.api_calls import APICalls, APIRequest, now_in_utc
-from portal.transports.graph_drafts import Drafts
+from portal.transports.graph_drafts import UPLOAD_PERMISSION, Drafts
 from portal.transports.http_refusals import Rule, names, words
 from portal.transports.large_attachments import without_large_attachments
 from portal.transports.recipient_headers import with_recipients_in_headers
@@ -127,7 +127,9 @@ class GraphTransport:
     """A `Transport` that sends as one mailbox.
 
     `graph_url` is without "/v1.0"; `mailbox` is an address or an object ID, "" for whoever gave the consent.
-    `may_upload`: larger messages become a draft first, whose attachments are uploaded; that needs Mail.ReadWrite.
+    A message with more than `largest_message` octets becomes a draft first, whose attachments are uploaded. That needs
+    Mail.ReadWrite: `may_upload` is asked for each such message, since consent may come and go. It may raise
+    TransportError.
     """
 
     def __init__(
@@ -138,13 +140,14 @@ class GraphTransport:
         mailbox: str,
         access_token: AccessToken,
         largest_message: int = LARGEST_MESSAGE,
-        may_upload: bool = False,
+        may_upload: Callable[[], bool] = lambda: False,
         clock: Callable[[], datetime] = now_in_utc,
     ) -> None:
         self._user_url = user_url(graph_url, mailbox)
         self._largest = largest_message
         self._calls = APICalls(https, access_token=access_token, rules=RULES, clock=clock)
-        self._drafts = Drafts(self._calls, user_url=self._user_url) if may_upload else None
+        self._may_upload = may_upload
+        self._drafts = Drafts(self._calls, user_url=self._user_url)
 
     def send(
         self,
@@ -163,14 +166,19 @@ class GraphTransport:
                 content=b64encode(content),
             )
             return self._calls.send(message, request, may_proceed=may_proceed, accepted=_accepted)
-        parted = without_large_attachments(content, largest=self._largest) if self._drafts else None
-        if self._drafts is None or parted is None:
-            seen = f"the message has {len(content)} bytes, Microsoft Graph takes {self._largest} at once"
-            raise PermanentError(Step.CONTENT, code="graph.message_too_large", seen=seen)
+        if not self._may_upload():
+            raise self._too_large(content, f"without {UPLOAD_PERMISSION}")
+        parted = without_large_attachments(content, largest=self._largest)
+        if parted is None:
+            raise self._too_large(content, "and its attachments cannot go apart")
         return self._drafts.send(message, parted, may_proceed=may_proceed, accepted=_accepted)
 
     def close(self) -> None:
         """As `Transport.close`: connections belong to the HTTPS session."""
+
+    def _too_large(self, content: bytes, why: str) -> PermanentError:
+        seen = f"the message has {len(content)} bytes, Microsoft Graph takes {self._largest} at once, {why}"
+        return PermanentError(Step.CONTENT, code="graph.message_too_large", seen=seen)
 
 
 def user_url(graph_url: str, mailbox: str) -> str:

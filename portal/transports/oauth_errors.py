@@ -58,6 +58,8 @@ _NUMBERS: Mapping[str, tuple[int, ...]] = {
 }
 _CODE_OF_NUMBER = {number: code for code, numbers in _NUMBERS.items() for number in numbers}
 _AADSTS = re.compile(r"AADSTS(\d{4,8})")
+# A personal account has 70000 for a dead grant and for a permission that nobody consented to; the words tell.
+_SCOPES_REFUSED = re.compile(r"AADSTS70000\b.{0,80}\bscopes requested are unauthorized", re.IGNORECASE | re.DOTALL)
 
 # Where no number is known: names that RFC 6749, RFC 8628 and Microsoft give (`error`, `suberror`). Not
 # invalid_client: it comes with a number, and what stands for an unknown one is not always the secret.
@@ -119,6 +121,11 @@ NEEDS_CONSENT: frozenset[str] = frozenset(
 )
 """A person authorises again: what is stored of a consent, if anything, does not do."""
 
+LESS_WAS_GRANTED: frozenset[str] = frozenset(
+    {"google.scope_missing", "microsoft.consent_needed", "microsoft.admin_consent_needed"}
+)
+"""Nobody has consented to all that was asked for. Asked for less, a stored consent may do."""
+
 BAD_SECRET: frozenset[str] = frozenset(
     {"google.client_refused", "microsoft.secret_wrong", "microsoft.secret_expired", "microsoft.certificate_refused"}
 )
@@ -140,6 +147,8 @@ def code_of_aadsts(numbers: Iterable[int], text: str) -> str | None:
 
     `text` is what came with them, such as "invalid_grant AADSTS700082: The refresh token has expired …".
     """
+    if _SCOPES_REFUSED.search(text):
+        return "microsoft.consent_needed"
     in_text = (int(number) for number in _AADSTS.findall(text))
     for number in (*numbers, *in_text):
         if number in _CODE_OF_NUMBER:
@@ -147,10 +156,11 @@ def code_of_aadsts(numbers: Iterable[int], text: str) -> str | None:
     return next((code for name, code in _MICROSOFT_NAMES if re.search(rf"\b{name}\b", text)), None)
 
 
-def code_of_google(error: str, description: str, subtype: str) -> str | None:
+def code_of_google(error: str, description: str, subtype: str, *, is_renewal: bool = False) -> str | None:
     """The code for Google's `error`, `error_description` and `error_subtype`; None for unknown ones.
 
-    With an empty `error` the description is what a person saw on one of Google's pages.
+    With an empty `error` the description is what a person saw on one of Google's pages. `is_renewal`: a refresh token
+    was handed in, so that what was refused is the grant, in whatever words ("Bad Request").
     """
     said = f"{description} {subtype}".lower()
     if not error:
@@ -159,6 +169,6 @@ def code_of_google(error: str, description: str, subtype: str) -> str | None:
             return of_page
     for name, words, code in _GOOGLE:
         is_named = error == name if error else re.search(rf"\b{name}\b", said) is not None
-        if is_named and re.search(words, said):
+        if is_named and re.search(words, said) and not (is_renewal and code == "google.code_refused"):
             return code
     return None

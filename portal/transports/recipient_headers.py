@@ -29,8 +29,8 @@ _HIDDEN = {b"bcc", b"resent-bcc"}
 def with_recipients_in_headers(message: OutgoingMessage) -> bytes:
     """The content whose To, Cc and Bcc lines together name `rcpt_to` and nobody else.
 
-    Raises PermanentError for a message that is for nobody, has an address that no header can hold, or has a CR or LF
-    alone in its header: programs disagree where such a header ends, and so whom it names.
+    Raises PermanentError for a message that is for nobody, has an address that no header can hold or that cannot be
+    read, or has a CR or LF alone in its header: programs disagree where such a header ends, and so whom it names.
     """
     if not message.rcpt_to:
         raise PermanentError(Step.RECIPIENT, code="smtp.no_valid_recipients", seen="the message is for nobody")
@@ -82,7 +82,11 @@ def _parted(content: bytes) -> tuple[bytes, bytes]:
 def _addresses(field: bytes) -> list[tuple[str, str]]:
     """Names, encoded as they are, and addresses; groups are dissolved."""
     value = field.partition(b":")[2].replace(b"\r\n", b"").decode("utf-8", "replace")
-    return [(name, address) for name, address in getaddresses([value]) if address]
+    try:
+        return [(name, address) for name, address in getaddresses([value]) if address]
+    except RecursionError:
+        seen = "a line of addresses has comments inside comments without end"
+        raise PermanentError(Step.RECIPIENT, code="smtp.bad_address", seen=seen) from None
 
 
 def _key(address: str) -> str:

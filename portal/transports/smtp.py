@@ -16,7 +16,7 @@ from portal.transports.smtp_tls import make_context
 from portal.transports.smtp_transaction import Transaction
 from portal.transports.smtp_wire import WireFault
 
-MOST_MESSAGES = 100  # on one connection
+MOST_MESSAGES = 250  # on one connection; a server that allows fewer says 421, and another one is opened
 MOST_IDLE_SECONDS = 30.0
 _MOST_SECONDS_OF_A_MESSAGE = 900.0
 _UNSEEN_SECONDS = 1.0  # after a shorter pause nobody looks whether the server is still there

@@ -38,9 +38,11 @@ from portal.transports.smtp_findings import (
     passed,
 )
 from portal.transports.smtp_opening import Opening
+from portal.transports.smtp_safe_sign_in import refuse_unsafe_token
 from portal.transports.smtp_second_look import CERTIFICATE_CODES, certificate_at, speaks_tls
 from portal.transports.smtp_settings import Auth, Security, SMTPSettings
 from portal.transports.smtp_tls import make_context
+from portal.wording import N_, Text, joined
 
 _PATIENCE_WITH_SILENCE = 5.0
 _MOST_ADDRESSES_SHOWN = 6
@@ -133,15 +135,18 @@ class _Check:
         settings = self._settings
         names_user = settings.auth is not Auth.NONE and not settings.signs_in_as_host
         if not settings.host or not self._recipient or (names_user and not settings.username):
-            return self._fault(Step.SETTINGS, "settings.incomplete", "host, From address or user name is missing")
+            return self._fault(Step.SETTINGS, "settings.incomplete", N_("host, From address or user name is missing"))
         if names_user and not settings.password and not settings.asks_for_token:
-            what = "access token" if settings.signs_in_with_token else "password"
-            return self._fault(Step.SETTINGS, "settings.needs_secret", f"there is no {what}")
+            is_token = settings.signs_in_with_token
+            seen = N_("there is no access token") if is_token else N_("there is no password")
+            return self._fault(Step.SETTINGS, "settings.needs_secret", seen)
+        refuse_unsafe_token(settings)
         return passed(of_settings(settings))
 
     def _judge_stored_token(self) -> Finding:
         is_stored = self._settings.signs_in_with_token
-        return Finding(StepStatus.SKIP, "the stored access token is used" if is_stored else "no token is needed")
+        seen = N_("the stored access token is used") if is_stored else N_("no token is needed")
+        return Finding(StepStatus.SKIP, seen)
 
     def _open(self, step: Step, take: Callable[[], None]) -> Finding:
         if step is Step.GREETING:
@@ -149,15 +154,14 @@ class _Check:
         elif step is Step.TOKEN:
             # Anew: a secret or consent which ended since the last one was given must not stay hidden for an hour.
             self._opening.fetch_token(renew=True)
+            return self._judge_token()
         else:
             take()
         return self._judge_encryption() if step is Step.TLS else passed(self._seen_at(step))
 
-    def _seen_at(self, step: Step) -> str:
+    def _seen_at(self, step: Step) -> Text | str:
         opening = self._opening
         match step:
-            case Step.TOKEN:
-                return of_token(self._settings)
             case Step.RESOLVE:
                 return ", ".join(address.text for address in opening.addresses[:_MOST_ADDRESSES_SHOWN])
             case Step.CONNECT:
@@ -167,6 +171,12 @@ class _Check:
             case Step.CAPABILITIES:
                 return of_capabilities(opening.conversation.capabilities)
         return of_sign_in(self._settings)
+
+    def _judge_token(self) -> Finding:
+        giver, target = self._settings.access_token, self._token_target()
+        if giver is None:
+            raise RuntimeError("nothing gives a token")
+        return of_token(giver, advise=lambda code: diagnose(Step.TOKEN, code=code, target=target))
 
     def _await_greeting(self) -> None:
         """As the opening does, but a server that keeps silent is soon asked whether it waits for TLS."""
@@ -211,20 +221,21 @@ class _Check:
         raw = conversation.ask(Step.DATA, self._commands[2])
         if raw.code != 354:
             raise conversation.refusal(Step.DATA, raw, sender=self._sender)
-        return passed(f"{conversation.readable(raw)} (nothing was sent)")
+        return passed(N_("%(reply)s (nothing was sent)", reply=str(conversation.readable(raw))))
 
     def _failure(self, error: TransportError) -> Finding:
         if error.code == "smtp.not_smtp":
             self._transcript.take()  # it may be any service of the inner network: its words are not shown
-        seen, address = str(error.reply) if error.reply else error.seen, self._opening.address
+        seen: Text | str = str(error.reply) if error.reply else error.seen
+        address = self._opening.address
         if error.code in CERTIFICATE_CODES and address is not None and error.step is not Step.TOKEN:
             certificate = certificate_at(self._settings, address, policy=self._policy, deadline=self._opening.deadline)
-            seen = f"{seen}; {of_certificate(certificate)}" if certificate else seen
+            seen = joined("; ", (seen, of_certificate(certificate))) if certificate else seen
         target = self._token_target() if error.step is Step.TOKEN else self._target()
         advice = diagnose(error.step, reply=error.reply, error=error.__cause__, code=error.code, target=target)
         return Finding(StepStatus.FAIL, seen, advice)
 
-    def _fault(self, step: Step, code: str, seen: str) -> Finding:
+    def _fault(self, step: Step, code: str, seen: Text) -> Finding:
         return Finding(StepStatus.FAIL, seen, diagnose(step, code=code, target=self._target()))
 
     def _target(self) -> Target:

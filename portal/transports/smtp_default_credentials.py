@@ -15,6 +15,7 @@ from portal.transports.kerberos import KerberosDialogue
 from portal.transports.ntlm import NTLMDialogue, has_credential_file
 from portal.transports.smtp_blotting import BLOT
 from portal.transports.smtp_conversation import Conversation, as_transport_error
+from portal.transports.smtp_safe_sign_in import refuse_unsafe_ntlm
 from portal.transports.smtp_wire import RawReply, WireFault
 
 _MOST_ROUNDS = 5  # Kerberos takes three, NTLM two
@@ -55,10 +56,11 @@ def by_kerberos(conversation: Conversation) -> RawReply:
 
 
 def by_ntlm(conversation: Conversation) -> RawReply:
-    """AUTH NTLM, where the operator's credential file allows it. Raises TransportError."""
+    """AUTH NTLM, where the operator's credential file allows it, over verified TLS. Raises TransportError."""
     if not has_credential_file():
         seen = "the server offers only NTLM, and NTLM_USER_FILE names no file"
         raise ConnectionFault(Step.AUTHENTICATE, code="smtp.ntlm_no_credentials", seen=seen)
+    refuse_unsafe_ntlm(conversation)
     dialogue = NTLMDialogue(_host(conversation))
     return _converse(conversation, "NTLM", dialogue, dialogue.begin())
 

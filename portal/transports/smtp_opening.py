@@ -1,7 +1,8 @@
 """From a server's name to a conversation that mail may be sent in (RFC 5321 3.1, RFC 3207, RFC 4954).
 
 Fails closed: nothing is said before a 220 greeting, nothing is sent without the TLS that was asked for, and no
-password in clear text unless the administrator chose `none`; an access token never.
+password in clear text unless the administrator chose `none`; an access token never, nor where the certificate is not
+checked.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from portal.transports.smtp_blotting import Transcript, secret_forms
 from portal.transports.smtp_capabilities import Capabilities, read_capabilities
 from portal.transports.smtp_connect import connect
 from portal.transports.smtp_conversation import Conversation, as_transport_error
+from portal.transports.smtp_safe_sign_in import refuse_unsafe_token
 from portal.transports.smtp_settings import IMPLICIT_TLS_PORTS, Auth, Security, SMTPSettings
 from portal.transports.smtp_sign_in import TOKEN_REFUSED, sign_in, with_token
 from portal.transports.smtp_tls import encrypt
@@ -198,6 +200,7 @@ def open_conversation(
     settings: SMTPSettings, *, policy: MailPolicy, trust: Callable[[], ssl.SSLContext]
 ) -> Conversation:
     """All steps at once, for a transport. Raises TransportError; nothing is left open then."""
+    refuse_unsafe_token(settings)
     deadline = monotonic() + _OPENING_SECONDS + _OPENING_WAITS * settings.timeout_seconds
     opening = Opening(settings, policy=policy, trust=trust, deadline=deadline)
     try:

@@ -39,7 +39,8 @@ class SMTPSettings:
     """One submission server. Raises ValueError where a value could not be said in an SMTP command.
 
     `access_token` gives the token to sign in with; asked with True it gives another one, because the last was
-    refused. It may raise TransportError. Without it the token stands in `password`.
+    refused. It may raise TransportError. Without it the token stands in `password`. `is_token_host` says that tokens
+    may go to this host: it is the provider's own, or one that the operator named.
     """
 
     host: str
@@ -52,6 +53,7 @@ class SMTPSettings:
     domain: str = ""  # of the user name: "CONTOSO" makes the sign-in name CONTOSO\user
     password: str = field(default="", repr=False)
     access_token: AccessToken | None = field(default=None, repr=False, compare=False)
+    is_token_host: bool = True
     helo_name: str  # a host name or an address literal, "[192.0.2.1]"
     timeout_seconds: float = 15  # for each reply
 

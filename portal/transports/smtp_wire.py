@@ -12,13 +12,13 @@ from contextlib import suppress
 from time import monotonic
 
 from portal.transports.smtp_blotting import Transcript, readable
+from portal.transports.smtp_waits import waits_on
 
 MOST_REPLY_BYTES = 64 * 1024
 MOST_REPLY_LINES = 512
 LONGEST_LINE = 8 * 1024
 _CHUNK = 8 * 1024
 _TLS_RECORD_STARTS = (b"\x15\x03", b"\x16\x03")  # alert, handshake (RFC 8446 5.1)
-_UNNOTICED_SECONDS = 0.01
 _SEPARATORS = (b" ", b"-", b"")
 
 
@@ -57,6 +57,7 @@ class Wire:
         transcript: Transcript | None = None,
     ) -> None:
         self.socket = connected
+        self._waits = waits_on(connected)
         self.deadline = deadline
         self._secrets = secrets
         self._transcript = transcript
@@ -70,8 +71,7 @@ class Wire:
         taken = 0
         try:
             while taken < len(octets):
-                self._wait_at_most(self.time_left(seconds))
-                taken += self.socket.send(octets[taken:] if taken else octets)
+                taken += self._waits.send(octets[taken:] if taken else octets, self.time_left(seconds))
         except TimeoutError:
             seen = f"the server took nothing for {seconds:.0f} s"
             raise WireFault("network.too_slow", seen, taken=self._surely(taken)) from None
@@ -111,12 +111,11 @@ class Wire:
         """A reply that came unasked: None when nothing is there. Raises WireFault, also at the end of the stream."""
         if not self._buffer:
             try:
-                self.socket.settimeout(0)
-                chunk = self.socket.recv(_CHUNK)
-            except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
-                return None
+                chunk = self._waits.receive_now(_CHUNK)
             except (OSError, ValueError) as error:
                 raise _lost(error) from error
+            if chunk is None:
+                return None
             if not chunk:
                 raise _ended()
             self._buffer = chunk
@@ -125,6 +124,7 @@ class Wire:
     def upgrade(self, encrypted: socket.socket) -> None:
         """Go on over TLS. Whatever came in clear text is dropped (RFC 3207 section 6): it may be injected."""
         self.socket = encrypted
+        self._waits = waits_on(encrypted)
         self._buffer = b""
 
     def time_left(self, seconds: float) -> float:
@@ -149,8 +149,7 @@ class Wire:
             left = min(asked_at + seconds, self.deadline) - monotonic()
             if left <= 0:
                 raise TimeoutError
-            self._wait_at_most(left)
-            chunk = self.socket.recv(_CHUNK)
+            chunk = self._waits.receive(_CHUNK, left)
         except TimeoutError:
             raise self._timed_out(monotonic() - asked_at, is_started=is_started or bool(buffer)) from None
         except (OSError, ValueError) as error:
@@ -163,12 +162,6 @@ class Wire:
     def _surely(self, taken: int) -> int | None:
         # A TLS socket counts a write only when all its records went out; some of them may have.
         return None if isinstance(self.socket, ssl.SSLSocket) else taken
-
-    def _wait_at_most(self, seconds: float) -> None:
-        # Each setting is a call of the system; between the steps of a message the time is nearly always the same.
-        current = self.socket.gettimeout()
-        if not current or not 0 <= current - seconds < _UNNOTICED_SECONDS:
-            self.socket.settimeout(seconds)
 
     def _timed_out(self, waited: float, *, is_started: bool) -> WireFault:
         if is_started:

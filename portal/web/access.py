@@ -44,7 +44,10 @@ EVERYBODY = frozenset(Role)
 
 @dataclass(frozen=True)
 class SignedInUser:
-    """Who is signed in. `confirmed_at` is when this session's password was last given, aware UTC."""
+    """Who is signed in. `confirmed_at` is when this session's password was last given, aware UTC.
+
+    `language` and `time_zone` are what the person chose; "" where nothing is known.
+    """
 
     id: UUID
     email: str
@@ -52,6 +55,8 @@ class SignedInUser:
     role: Role
     session_id: UUID
     confirmed_at: datetime
+    language: str = ""
+    time_zone: str = ""  # of the IANA database
 
     @property
     def is_admin(self) -> bool:
@@ -156,6 +161,11 @@ def is_confirmation_noted(session: Session, path: str) -> bool:
     return signed_in_user().role in (mark_of(view) or "").split(",") and note(session, **arguments)
 
 
+def go_to_sign_in() -> Response:
+    """Away to the sign-in page, which comes back here: for a view open to all that asks for somebody at times."""
+    return _go_to(SIGN_IN_PATH)
+
+
 def init_app(app: Flask) -> None:
     """Refuse views that carry no mark, and give templates `user`."""
     app.before_request(_refuse_unmarked)
@@ -215,6 +225,7 @@ __all__ = [
     "confirm_password",
     "current_actor",
     "current_user",
+    "go_to_sign_in",
     "helpdesk_required",
     "init_app",
     "is_confirmation_noted",

@@ -9,6 +9,7 @@ from flask import Flask, Response, g, make_response, render_template
 from flask_wtf.csrf import CSRFError
 from werkzeug.exceptions import HTTPException, TooManyRequests
 
+from portal.web.problems import asks_for_problems, of_http_error, problem_answer
 from portal.web.rendering import wants_fragment
 from portal.web.request_log import request_id
 from portal.web.translation import readable_duration, translate
@@ -89,6 +90,8 @@ def init_app(app: Flask) -> None:
 def _answer(error: HTTPException) -> Response:
     if error.response is not None or (error.code or 500) < 400:
         return make_response(error.get_response())
+    if asks_for_problems():
+        return problem_answer(of_http_error(error))
     status = error.code or 500
     response = _shown(status, _explain(error, status))
     for name, value in error.get_headers():

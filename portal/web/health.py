@@ -14,6 +14,7 @@ from flask import Blueprint, Flask, Response, current_app, jsonify, request
 
 from portal.web.access import public
 from portal.web.errors import Explanation, _shown
+from portal.web.problems import Problem, asks_for_problems, problem_answer
 from portal.wording import N_
 
 Check = Callable[[], None]
@@ -59,7 +60,8 @@ def _refuse_without_schema() -> Response | None:
     try:
         check()
     except NotReady:
-        response = _shown(503, _DOES_NOT_FIT)
+        is_call = asks_for_problems()
+        response = problem_answer(Problem("busy", _DOES_NOT_FIT.cause)) if is_call else _shown(503, _DOES_NOT_FIT)
         response.headers["Retry-After"] = str(_RETRY_AFTER_SECONDS)
         return response
     return None

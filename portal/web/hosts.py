@@ -6,6 +6,7 @@ Another Host than the public URL's is answered 400, so that no address is ever b
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -46,14 +47,17 @@ class HostGuard:
 
     def _refuse(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         content = f"400 Bad Request\n\nThis portal is reached at {self._public_url}\n".encode()
+        content_type = "text/plain; charset=utf-8"
+        if environ.get("PATH_INFO", "").startswith("/api/"):  # RFC 9457, for programs
+            problem = {"title": "Bad Request", "status": 400, "detail": f"This portal is reached at {self._public_url}"}
+            content, content_type = json.dumps(problem).encode(), "application/problem+json"
         with numbered(environ, 400) as number:
             _log.warning("another host was refused", host=harmless(environ.get("HTTP_HOST", "")[:255]))
-            start_response("400 Bad Request", self._headers(content, number))
+            start_response("400 Bad Request", [*self._headers(content, number), ("Content-Type", content_type)])
         return [content]
 
     def _headers(self, content: bytes, number: str) -> list[tuple[str, str]]:
         headers = {
-            "Content-Type": "text/plain; charset=utf-8",
             "Content-Length": str(len(content)),
             "Cache-Control": "no-store",
             "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",

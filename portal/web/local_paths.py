@@ -37,7 +37,10 @@ def current_page() -> str:
     """
     around = request.headers.get("HX-Current-URL") if "HX-Request" in request.headers else None
     if around:
-        parts = urlsplit(around)
+        try:
+            parts = urlsplit(around)
+        except ValueError:  # no browser's: it names no address
+            return "/"
         return safe_next(f"{parts.path}?{parts.query}" if parts.query else parts.path)
     if request.method in {"GET", "HEAD"}:
         return safe_next(request.full_path.removesuffix("?"))

@@ -40,8 +40,13 @@ ROOMS = (
     Room(N_("Overview"), "/", "home", EVERYBODY),
     Room(N_("Email settings"), "/email-settings", "settings", _ADMIN),
     Room(N_("Connections"), "/connections", "plug", _ADMIN),
+    Room(N_("Servers"), "/servers", "server", _ADMIN),
     Room(N_("Test email"), "/test-messages/new", "send", _HELPDESK, room="/test-messages"),
     Room(N_("Captured mail"), "/captured-mail", "inbox", _ADMIN),
+    Room(N_("Sign-in settings"), "/sign-in-settings", "shield-check", _ADMIN),
+    Room(N_("Recovery settings"), "/recovery-settings", "lock-open", _ADMIN),
+    Room(N_("Users"), "/users", "users", _HELPDESK),
+    Room(N_("Audit log"), "/audit-log", "history", _ADMIN),
     Room(N_("Profile"), "/profile", "user-circle", EVERYBODY),
 )
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
+from typing import Any
 from uuid import UUID
 
 from flask import Flask
@@ -96,12 +97,32 @@ def statements(engine: Engine) -> Iterator[list[str]]:
 
 
 @contextmanager
+def work(engine: Engine) -> Iterator[list[tuple[str, int]]]:
+    """The statements that are run meanwhile, each with how many rows it read or wrote."""
+    done: list[tuple[str, int]] = []
+
+    def note(_connection: object, cursor: Any, statement: str, parameters: Any, *_rest: object) -> None:
+        rows = cursor.rowcount
+        if statement.startswith("SELECT"):  # how many are only known once they are fetched
+            counting = cursor.connection.cursor()
+            rows = counting.execute(f"SELECT count(*) FROM ({statement}) AS counted", parameters).fetchone()[0]
+            counting.close()
+        done.append((statement, rows))
+
+    event.listen(engine, "after_cursor_execute", note)
+    try:
+        yield done
+    finally:
+        event.remove(engine, "after_cursor_execute", note)
+
+
+@contextmanager
 def no_hashing() -> Iterator[None]:
     """As many passwords are being hashed as this process takes: another one is refused."""
-    with ExitStack() as busy, ThreadPoolExecutor(2 * CORES) as in_line:
-        for _ in range(CORES):
+    with ExitStack() as busy, ThreadPoolExecutor(passwords.WAITING) as in_line:
+        for _ in range(passwords.AT_ONCE):
             busy.enter_context(passwords.bound.slot())
-        waiting = [in_line.submit(passwords.hash_password, PASSWORD) for _ in range(2 * CORES)]
+        waiting = [in_line.submit(passwords.hash_password, PASSWORD) for _ in range(passwords.WAITING)]
         yield
         busy.close()
         assert all(one.result() for one in waiting)

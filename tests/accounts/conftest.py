@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from pathlib import Path
 from uuid import UUID
 
 import pytest
@@ -10,6 +12,8 @@ from flask.testing import FlaskClient
 
 from tests.accounts.answering import Answering
 from tests.accounts.browsing import add_person, sign_in
+from tests.outside.certificates import Authority
+from tests.outside.oidc_provider import OIDCProvider
 
 
 @pytest.fixture
@@ -28,3 +32,28 @@ def ada_client(ada: UUID, client: FlaskClient) -> FlaskClient:
 @pytest.fixture
 def answering(app: Flask) -> Answering:
     return Answering(app)
+
+
+@pytest.fixture(scope="session")
+def authority() -> Authority:
+    return Authority()
+
+
+@pytest.fixture(scope="session")
+def ca_file(authority: Authority, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("authority") / "ca.pem"
+    path.write_text(authority.pem)
+    return path
+
+
+@pytest.fixture
+def environ(environ: dict[str, str], ca_file: Path) -> dict[str, str]:
+    return environ | {"PORTAL_CA_BUNDLE": str(ca_file)}
+
+
+@pytest.fixture
+def provider(authority: Authority) -> Iterator[OIDCProvider]:
+    """An OpenID provider that the portal can reach."""
+    with OIDCProvider(authority.issue("127.0.0.1", "localhost")) as provider:
+        yield provider
+    provider.raise_mistakes("the provider")

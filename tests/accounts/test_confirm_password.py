@@ -9,7 +9,6 @@ from sqlalchemy import select, update
 from sqlalchemy.engine import Engine
 
 from portal.accounts.models import UserSession
-from portal.accounts.views import take_confirmation
 from portal.database import writing
 from portal.web.access import confirm_password, signed_in
 from tests.accounts.browsing import PASSWORD, submit
@@ -88,11 +87,31 @@ def test_a_password_given_for_one_page_opens_no_other(ada_client: FlaskClient) -
     assert ada_client.get("/very-sensitive").status_code == 303
 
 
-def test_a_password_given_some_time_ago_opens_nothing(app: Flask) -> None:
-    with app.test_request_context("/very-sensitive") as context:
-        context.session["confirmed_for"] = ("/very-sensitive", datetime.now(UTC).timestamp() - 301)
+@pytest.mark.parametrize(("seconds_ago", "status"), [(290, 200), (301, 303)])
+def test_a_password_given_some_time_ago_opens_nothing(
+    ada_client: FlaskClient, engine: Engine, seconds_ago: int, status: int
+) -> None:
+    given_at = datetime.now(UTC) - timedelta(seconds=seconds_ago)
+    with writing(engine).begin() as connection:
+        connection.execute(update(UserSession).values(confirmed_at=given_at))
+    with ada_client.session_transaction() as session:
+        session["confirmed_for"] = ("/very-sensitive", given_at.isoformat())
 
-        assert not take_confirmation("/very-sensitive")
+    assert ada_client.get("/very-sensitive").status_code == status
+
+
+def test_a_cookie_kept_from_before_opens_no_page_a_second_time(app: Flask, ada_client: FlaskClient) -> None:
+    name = app.config["SESSION_COOKIE_NAME"]
+    submit(ada_client, "/confirm-password", {"password": PASSWORD, "next": "/very-sensitive"})
+    kept = ada_client.get_cookie(name)
+    assert kept is not None
+
+    answers = []
+    for _ in range(3):
+        ada_client.set_cookie(name, kept.value)
+        answers.append(ada_client.get("/very-sensitive").status_code)
+
+    assert answers == [200, 303, 303]
 
 
 def test_strangers_are_sent_to_sign_in(app: Flask) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -11,16 +12,21 @@ from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import func, select, update
 from sqlalchemy.engine import Engine
+from structlog.testing import capture_logs
 from werkzeug.test import TestResponse
 
 from portal import connections, email_settings
-from portal.accounts import reset_requests
+from portal.accounts import password_change, reset_links, reset_requests
 from portal.accounts.models import ResetRequest, User
+from portal.accounts.passwords import hash_password
+from portal.accounts.reset_views import REQUESTS_OVERALL
 from portal.audit import Actor
 from portal.audit.models import AuditEntry
 from portal.database import writing
 from portal.outbox.models import Message
 from portal.transaction import unit_of_work
+from portal.web import limits
+from portal.web.models import RateLimitCounter
 from tests.accounts.answering import Answering
 from tests.accounts.browsing import (
     HTMX,
@@ -36,6 +42,7 @@ from tests.accounts.browsing import (
     submit,
     writing_ones,
 )
+from tests.accounts.test_sessions_at_once import wait_until_somebody_waits
 
 ADA = "ada@contoso.test"
 
@@ -136,6 +143,36 @@ def test_a_flood_gets_the_same_answer_and_writes_no_more_rows(
 
     assert {(answer.status_code, answer.location) for answer in answers} == {(303, "/forgot-password?sent=1")}
     assert len(rows(engine)) == 100
+
+
+def test_one_address_does_not_use_up_what_all_others_may_ask_for(client: FlaskClient, engine: Engine) -> None:
+    token = csrf_token(client, "/forgot-password")
+    for _ in range(105):
+        ask_from(client, token, "198.51.100.66")
+
+    of_all = limits.allow(engine, REQUESTS_OVERALL, "reset-requests")
+
+    assert of_all == limits.Allowed(2000 - 100 - 1)
+
+
+def test_that_all_together_ask_too_often_is_logged_once(client: FlaskClient, engine: Engine) -> None:
+    token = csrf_token(client, "/forgot-password")
+    limits.allow(engine, REQUESTS_OVERALL, "reset-requests")
+    change(engine, RateLimitCounter, hits=2000)
+
+    with capture_logs() as logs:
+        for number in range(3):
+            ask_from(client, token, f"203.0.113.{number}")
+
+    warned = [log["event"] for log in logs if log["log_level"] == "warning"]
+    assert rows(engine) == []
+    assert warned == ["too many resets were asked for from many addresses; more are not written down within the hour"]
+
+
+def ask_from(client: FlaskClient, token: str, address: str) -> None:
+    data = {"csrf_token": token, "identifier": ADA}
+    answer = client.post("/forgot-password", data=data, environ_overrides={"REMOTE_ADDR": address})
+    assert answer.status_code == 303
 
 
 def test_the_page_says_what_happens_next_and_never_whether_there_is_an_account(client: FlaskClient, ada: UUID) -> None:
@@ -269,6 +306,46 @@ def test_one_client_address_and_all_together_have_limits(
 
     assert answering.mailed == []
     assert rows(engine)[-1].reason == reason
+
+
+def test_of_ipv6_a_client_is_its_64(app: Flask, ada: UUID, answering: Answering) -> None:
+    for number in range(1, 6):
+        ask(app, at=NOW + timedelta(minutes=number), address=f"2001:db8:0:1::{number}")
+        answering.run(NOW + timedelta(minutes=number))
+    of_one = len(answering.mailed)
+
+    ask(app, at=NOW + timedelta(minutes=7), address="2001:db8:0:2::1")
+    answering.run(NOW + timedelta(minutes=7))
+
+    assert (of_one, len(answering.mailed)) == (3, 4)
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)  # SQLite has one writer
+def test_a_reset_that_is_forced_while_a_link_is_used_waits_for_it(
+    app: Flask, engine: Engine, ada: UUID, link: str
+) -> None:
+    token, now, hashed = link.rsplit("/", 1)[1], datetime.now(UTC), hash_password(OTHER_PASSWORD)
+    has_locked = threading.Event()
+
+    def force() -> None:
+        with app.app_context(), unit_of_work() as session:
+            session.execute(update(User).where(User.id == ada).values(must_reset=True))
+            has_locked.set()
+            wait_until_somebody_waits(engine)
+            reset_links.void(session, ada, now=now)
+
+    def use_link() -> UUID | None:
+        assert has_locked.wait(10)
+        with app.app_context(), unit_of_work() as session:
+            return password_change.reset_by_link(
+                session, token, hashed, address="", mail=app.extensions["account_mail"], now=now
+            )
+
+    with ThreadPoolExecutor(2) as threads:
+        forcing, using = threads.submit(force), threads.submit(use_link)
+        forcing.result(timeout=30)
+
+        assert using.result(timeout=30) is None
 
 
 def test_a_request_that_cannot_be_answered_holds_up_no_other(
@@ -538,12 +615,18 @@ def test_the_token_is_stored_nowhere_but_in_the_sealed_mail(
     assert page.get_data(as_text=True).count(token) == 1
 
 
-def test_after_a_reset_strangers_guesses_do_not_keep_the_owner_out(app: Flask, client: FlaskClient, link: str) -> None:
+def test_a_reset_unlocks_the_account_and_strangers_guesses_lock_out_the_owner_no_more(
+    app: Flask, client: FlaskClient, link: str
+) -> None:
     stranger = app.test_client()
-    for _ in range(11):
-        sign_in(stranger, ADA, "wrong")
 
+    def guess() -> int:
+        return [sign_in(stranger, ADA, "wrong").status_code for _ in range(11)][-1]
+
+    locked = guess()
     use(client, link)
+    unlocked = sign_in(app.test_client(), ADA, OTHER_PASSWORD).status_code
+    locked_again = guess()
 
-    assert sign_in(stranger, ADA, OTHER_PASSWORD).status_code == 429
+    assert (locked, unlocked, locked_again) == (429, 303, 429)
     assert sign_in(client, ADA, OTHER_PASSWORD).status_code == 303

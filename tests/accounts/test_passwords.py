@@ -72,3 +72,7 @@ def test_who_waits_too_long_is_sent_away() -> None:
 
     with bound.slot(), pytest.raises(TooBusy), bound.slot():
         pass
+
+
+def test_those_who_are_sent_away_together_do_not_come_back_together() -> None:
+    assert {TooBusy().retry_after_seconds for _ in range(500)} == {2, 3, 4, 5, 6, 7, 8}

@@ -25,6 +25,7 @@ from tests.accounts.browsing import (
     sign_in,
     statements,
     submit,
+    work,
     writing_ones,
 )
 
@@ -72,7 +73,7 @@ def test_signing_in_never_leads_to_another_site(app: Flask, ada: UUID) -> None:
 
 @pytest.mark.parametrize("headers", [{}, HTMX], ids=["plain", "htmx"])
 def test_every_failure_gets_the_same_answer(app: Flask, engine: Engine, headers: dict[str, str]) -> None:
-    """Same status, headers and body but for nonces and what was typed, and the same statements."""
+    """Same status, headers and body but for nonces and what was typed, and the same statements with as many rows."""
     for name in ("known", "disabled", "never"):
         add_person(app, f"{name}@contoso.test")
     with writing(engine).begin() as connection:
@@ -87,24 +88,24 @@ def test_every_failure_gets_the_same_answer(app: Flask, engine: Engine, headers:
         "known@contoso.test ": "x" * 2000,
         "not an address": right,
     }
-    answers, work = [], []
+    answers, done = [], []
 
     for email, password in attempts.items():
         client = app.test_client()
         token = csrf_token(client, "/sign-in")
-        with statements(engine) as seen:
+        with work(engine) as seen:
             response = client.post(
                 "/sign-in", data={"csrf_token": token, "email": email, "password": password}, headers=headers
             )
         status, sent, body = comparable(response)
         sent = [(name, value) for name, value in sent if name != "Content-Length"]
         answers.append((status, sent, body.replace(f'value="{email.strip()}"', 'value="typed"')))
-        work.append(seen)
+        done.append(seen)
 
     assert answers[0][0] == 422
     assert "The email address or the password is wrong." in answers[0][2]
     assert [answer == answers[0] for answer in answers] == [True] * 6
-    assert [done == work[0] for done in work] == [True] * 6
+    assert [one == done[0] for one in done] == [True] * 6
 
 
 def test_what_was_typed_in_place_of_an_address_is_not_recorded(app: Flask, engine: Engine) -> None:
@@ -315,10 +316,11 @@ def test_a_flood_of_sign_ins_is_told_to_come_back_and_costs_the_owner_nothing(
 
     with no_hashing():
         answers = [
-            client.post("/sign-in", data={"csrf_token": token, "email": ADA, "password": PASSWORD}) for _ in range(12)
+            client.post("/sign-in", data={"csrf_token": token, "email": ADA, "password": PASSWORD}) for _ in range(3)
         ]
 
-    assert {(answer.status_code, answer.headers["Retry-After"]) for answer in answers} == {(429, "2")}
+    assert [answer.status_code for answer in answers] == [429] * 3
+    assert {int(answer.headers["Retry-After"]) for answer in answers} <= set(range(2, 9))
     assert sign_in(client).status_code == 303
 
 

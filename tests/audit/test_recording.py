@@ -9,6 +9,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from portal import audit
+from portal.audit.entries import news
 from portal.audit.models import AuditEntry
 from portal.transaction import unit_of_work
 
@@ -18,6 +19,35 @@ ADA = audit.Actor(UUID("11111111-2222-4333-8444-555555555555"), "Ada", "192.0.2.
 
 def entries(session: Session) -> list[AuditEntry]:
     return list(session.scalars(select(AuditEntry).order_by(AuditEntry.id)))
+
+
+def test_an_entry_is_news_also_where_its_number_was_given_out_before_others_that_were_committed_first(
+    app: Flask,
+) -> None:
+    """Transactions of PostgreSQL end in any order."""
+    with app.app_context(), unit_of_work() as session:
+        for number in (1, 3):
+            session.add(
+                AuditEntry(
+                    id=number,
+                    at=NOW,
+                    action="connection.changed",
+                    actor_name="Ada",
+                    actor_address="",
+                    subject="",
+                    changes={},
+                )
+            )
+    with app.app_context(), unit_of_work() as session:
+        before = news(session)
+        session.add(
+            AuditEntry(
+                id=2, at=NOW, action="connection.changed", actor_name="Ada", actor_address="", subject="", changes={}
+            )
+        )
+        session.flush()
+
+        assert news(session) != before
 
 
 def test_an_entry_says_who_did_what_to_what_and_when(app: Flask) -> None:

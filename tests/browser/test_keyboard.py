@@ -84,7 +84,7 @@ def test_the_first_stop_skips_to_the_content(admin: Watched, served: ServedPorta
     page.keyboard.press("Enter")
     page.keyboard.press("Tab")
 
-    expect(page.get_by_role("link", name="New connection")).to_be_focused()
+    expect(page.get_by_role("link", name="Import")).to_be_focused()
 
 
 def test_the_persons_menu_opens_closes_and_signs_out(browser: Browser, served: ServedPortal) -> None:

@@ -76,8 +76,9 @@ class Watched:
 
     def styled(self) -> None:
         """Every class that the page uses stands in a style sheet that the page loads."""
+        self.page.wait_for_load_state()  # a click does not wait until the style sheets are there
         unknown = set(self.page.evaluate(_UNKNOWN_CLASSES)) - WITHOUT_A_RULE
-        assert unknown == set(), self.page.url
+        assert unknown == set(), f"{self.page.url}: {unknown}"
 
 
 @contextmanager

@@ -1,10 +1,17 @@
 from __future__ import annotations
 
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from sqlalchemy import create_engine, text
 
+from portal import audit, create_app
+from portal.audit import sealing
+from portal.config import load_config
+from portal.extensions import db
+from portal.transaction import unit_of_work
 from tests.cli.conftest import Portal
 
 PASSWORD = "correct horse battery staple 9"
@@ -97,3 +104,81 @@ def test_a_database_file_that_others_can_read_is_found(portal: Portal, database_
     Path(database_url.removeprefix("sqlite:///")).chmod(0o644)
 
     assert "WRONG  database: others can read it; run: chmod 600 " in portal("doctor").stdout
+
+
+def seal_of(shown: str) -> str:
+    """The newest seal that was printed."""
+    return shown.split("the newest seal ", 1)[1].split(maxsplit=1)[0]
+
+
+def write_and_seal(environ: dict[str, str], number: int) -> None:
+    app = create_app(load_config(environ))
+    with app.app_context():
+        with unit_of_work() as session:
+            for one in range(number):
+                audit.record(
+                    session, action="user.added", actor=None, subject=f"{one}@contoso.test", now=datetime.now(UTC)
+                )
+        with unit_of_work() as session:
+            sealing.seal(session)
+        db.session.remove()
+        db.engine.dispose()
+
+
+def run_sql(environ: dict[str, str], statement: str) -> None:
+    engine = create_engine(environ["PORTAL_DATABASE_URL"])
+    with engine.begin() as connection:
+        connection.execute(text(statement))
+    engine.dispose()
+
+
+def test_the_audit_log_is_verified_and_its_newest_seal_printed(portal: Portal, environ: dict[str, str]) -> None:
+    write_and_seal(environ, 3)
+
+    shown = portal("doctor").stdout
+
+    assert "ok     audit log: sealed entries: 3; they fit together\n" in shown
+    assert "WRONG  audit log" not in portal("doctor", "--chain", seal_of(shown)).stdout
+
+
+def test_a_changed_audit_log_is_found(portal: Portal, environ: dict[str, str]) -> None:
+    write_and_seal(environ, 4)
+    run_sql(environ, "update audit_entry set subject = 'other' where place = 2")
+    run_sql(environ, "delete from audit_entry where place = 3")
+
+    examined = portal("doctor")
+
+    assert examined.exit_code == 1
+    assert "WRONG  audit log: entry 2 (user.added, 20" in examined.stdout
+    assert " UTC) was changed or moved after it was sealed\n" in examined.stdout
+    assert "WRONG  audit log: entry 3 is missing: removed, or moved elsewhere" in examined.stdout
+    assert "fit together" not in examined.stdout
+
+
+def test_a_seal_that_was_kept_finds_a_chain_made_anew(portal: Portal, environ: dict[str, str]) -> None:
+    write_and_seal(environ, 3)
+    kept = seal_of(portal("doctor").stdout)
+    run_sql(environ, "update audit_entry set place = null, sealed_hash = null, subject = 'other'")
+    write_and_seal(environ, 0)
+
+    found = "WRONG  audit log: entry 3 (user.added"
+
+    assert found not in portal("doctor").stdout
+    assert found in portal("doctor", "--chain", kept).stdout
+    assert "WRONG  audit log: entry 9 is missing, though" in portal("doctor", "--chain", "9:" + "0" * 64).stdout
+
+
+@pytest.mark.parametrize("seal", ["", "3", "0:" + "a" * 64, "3:abc", "-3:" + "a" * 64, "3:" + "g" * 64])
+def test_what_is_no_seal_is_wrong_usage(portal: Portal, seal: str) -> None:
+    refused = portal("doctor", "--chain", seal)
+
+    assert refused.exit_code == 2
+    assert "this is not a seal" in refused.stderr
+
+
+def test_entries_that_no_worker_seals_are_noted(portal: Portal, environ: dict[str, str]) -> None:
+    assert "are not sealed" not in portal("doctor").stdout
+    write_and_seal(environ, 1)
+    run_sql(environ, "update audit_entry set at = '2026-01-01 00:00:00', place = null, sealed_hash = null")
+
+    assert "note   audit log: entries since 2026-01-01 00:00:00 UTC are not sealed" in portal("doctor").stdout

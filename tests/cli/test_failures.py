@@ -52,11 +52,13 @@ def test_a_key_that_others_can_read_stops_the_start(portal: Portal, tmp_path: Pa
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-def test_the_relay_is_refused_clearly(command: Portal) -> None:
+def test_a_relay_without_an_address_is_refused_clearly(command: Portal) -> None:
     refused = command("relay")
 
     assert refused.exit_code == 1
-    assert refused.stderr == "Error: this version has no relay yet; PORTAL_RELAY_BIND has no effect\n"
+    assert refused.stderr == (
+        "Error: PORTAL_RELAY_BIND: it is not set; name the addresses, as in starttls://0.0.0.0:1587\n"
+    )
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)

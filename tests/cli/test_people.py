@@ -1,8 +1,12 @@
 from __future__ import annotations
 
+import re
+
 import pytest
 
+from tests.accounts.browsing import sign_in, submit
 from tests.cli.conftest import Portal
+from tests.conftest import opened
 
 PASSWORD = "correct horse battery staple 9"
 
@@ -24,13 +28,27 @@ def test_an_address_is_added_once(portal: Portal) -> None:
     assert again.stderr == "Error: There is an account with the address ada@contoso.test already.\n"
 
 
-def test_without_a_password_there_is_a_hint(portal: Portal) -> None:
-    refused = portal("user", "add", "ada@contoso.test", "--role", "admin")
+def test_without_a_password_a_link_is_printed_by_which_one_is_chosen(portal: Portal, environ: dict[str, str]) -> None:
+    added = portal("user", "add", "ada@contoso.test", "--role", "admin", "--name", "Ada")
 
-    assert refused.exit_code == 1
-    assert refused.stderr == (
-        "Error: give the password with --password-stdin: invitations by mail are not part of this version\n"
-    )
+    first, link = added.output.splitlines()
+    assert added.exit_code == 0
+    assert first == "ada@contoso.test was added as admin. This link works once, for 7 days, and is shown only now:"
+    assert re.fullmatch(r"http://localhost/invitations/[\w-]{43}", link)
+    with opened(environ) as app:
+        client = app.test_client()
+        chosen = submit(client, link.removeprefix("http://localhost"), {"password": "plum-violin-harbour-42"})
+        assert (chosen.status_code, chosen.headers["Location"]) == (303, "/sign-in")
+        assert sign_in(client, password="plum-violin-harbour-42").headers["Location"] == "/"
+
+
+def test_an_address_that_is_there_gets_no_link(portal: Portal) -> None:
+    portal("user", "add", "ada@contoso.test", "--role", "admin")
+
+    again = portal("user", "add", "ADA@contoso.test", "--role", "admin")
+
+    assert (again.exit_code, again.stdout) == (1, "")
+    assert again.stderr == "Error: There is an account with the address ADA@contoso.test already.\n"
 
 
 @pytest.mark.parametrize(

@@ -118,7 +118,8 @@ def queue_mail(app: Flask, kind: str = "password_changed") -> None:
     """A message of the portal itself, by the default route."""
     values = {"name": "Ada", "portal_url": "http://localhost"}
     if kind == "password_reset":
-        values |= {"link": "http://localhost/reset-password/canary", "expires_in": "1 hour", "requested_at": "today"}
+        values |= {"link": "http://localhost/reset-password/canary", "code": "", "means": "link"}
+        values |= {"expires_in": "1 hour", "requested_at": "today"}
     else:
         values |= {"changed_at": "today", "contact": "Extension 1234"}
     prepare, box = app.extensions["account_mail"].prepare, installation_of(app).box

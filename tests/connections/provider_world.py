@@ -17,7 +17,7 @@ from sqlalchemy import select
 from sqlalchemy.engine import Engine, Row
 
 from portal import outbox
-from portal.connections import grants, saving
+from portal.connections import grant_rows, saving
 from portal.connections.grants import StoredToken
 from portal.connections.installation import Installation
 from portal.connections.models import ConnectionGrant
@@ -118,7 +118,7 @@ class ProviderWorld:
         grant = self.consent(values, {CLIENT_SECRET: self.usual_secret(values.method)}, account)
         with self.app.app_context(), unit_of_work() as session:
             box, now = self.installation.box, datetime.now(UTC)
-            grants.store(session, connection_id, values, grant, box=box, now=now)
+            grant_rows.store(session, connection_id, values, grant, box=box, now=now)
             outbox.resume(session, connection_id)
 
     def change(

@@ -128,7 +128,7 @@ def test_the_page_says_what_is_asked_for_and_the_form_leads_there(portal: Flask,
     assert f'href="/connections/{connection_id}/admin-consent"' in form.text
     assert faults(form.text) == faults(page.text) == []
     assert "https://graph.microsoft.com/Mail.Send" in page.text
-    assert "form-action 'self' https://" in page.headers["Content-Security-Policy"]
+    assert "form-action 'self' https:;" in page.headers["Content-Security-Policy"]
 
 
 def test_an_administrator_who_declines_is_told_of(portal: Flask, admin: Browser, outside: Outside) -> None:

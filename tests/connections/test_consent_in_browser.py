@@ -137,7 +137,7 @@ def test_a_stored_connection_is_connected_in_a_window_of_its_own(
     served: Flask, open_page: Open, method: Method
 ) -> None:
     page = open_page(connection_page(create(served, provider_values(method))))
-    expect(page.get_by_text("Nobody has consented yet")).to_be_visible()
+    expect(page.get_by_text("Nobody has consented yet. Connect opens")).to_be_visible()
 
     popup = connect_in_popup(page)
     expect(page.get_by_text("Go on in the window that has opened")).to_be_visible()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -12,10 +13,11 @@ from uuid import UUID
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
-from sqlalchemy import select
+from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 from werkzeug.test import TestResponse
 
+from portal.accounts.models import User
 from portal.connections import purge_consents, saving
 from portal.connections.models import ConsentInvitation
 from portal.connections.provider_values import SendThrough
@@ -44,9 +46,11 @@ from tests.connections.making import (
     send_what_is_due,
     stored,
 )
+from tests.outbox.conftest import until
 from tests.page_reader import faults
 
 EACH_METHOD = pytest.mark.parametrize("method", CONSENT_METHODS)
+ENDS_OF_AN_INVITER = ("disabled", "removed", "no administrator")
 
 
 @pytest.fixture
@@ -102,6 +106,16 @@ def change(portal: Flask, connection_id: UUID, **changes: Any) -> None:
         values = replace(stored(portal).values, **changes)
         box = installation_of(portal).box
         saving.change(session, connection_id, values, {}, box=box, actor=ADA, now=today())
+
+
+def end_the_inviter(portal: Flask, admin: Browser, how: str) -> None:
+    ended = {
+        "disabled": update(User).values(is_disabled=True),
+        "no administrator": update(User).values(role="helpdesk"),
+        "removed": delete(User),
+    }
+    with portal.app_context(), unit_of_work() as session:
+        session.execute(ended[how].where(User.id == admin.user_id))
 
 
 @EACH_METHOD
@@ -371,7 +385,9 @@ def test_a_link_works_for_seven_days(portal: Flask, admin: Browser, owner: Flask
     assert invitations(portal) == []
 
 
-@pytest.mark.parametrize("how", ["taken back", "replaced", "too old", "another mailbox", "other settings"])
+@pytest.mark.parametrize(
+    "how", ["taken back", "replaced", "too old", "another mailbox", "other settings", *ENDS_OF_AN_INVITER]
+)
 def test_a_link_that_ends_while_the_owner_is_at_the_provider_stores_nothing(
     portal: Flask, admin: Browser, owner: FlaskClient, outside: Outside, how: str
 ) -> None:
@@ -392,11 +408,56 @@ def test_a_link_that_ends_while_the_owner_is_at_the_provider_stores_nothing(
         case "other settings":
             own = replace(stored(portal).values.google, send_through=SendThrough.SMTP)
             change(portal, connection_id, google=own)
+        case _:
+            end_the_inviter(portal, admin, how)
 
     back = come_back(owner, url)
 
     assert "Nothing was connected" in owner.get(back.headers["Location"]).text
     assert outside.code_requests(Method.GOOGLE) == 0
+    assert grants(portal) == []
+
+
+def without_token(page: str) -> str:
+    """The page but for the token, which is another one with each second."""
+    return re.sub(r'"X-CSRFToken": "[^"]+"', "", page)
+
+
+@pytest.mark.parametrize("how", ENDS_OF_AN_INVITER)
+def test_a_link_works_no_longer_than_whoever_made_it_is_an_administrator(
+    portal: Flask, admin: Browser, owner: FlaskClient, how: str
+) -> None:
+    connection_id = create(portal, provider_values(Method.GOOGLE))
+    link = invite(admin, connection_id)
+    token = csrf_token(owner.get(link).text)
+    another = Browser(portal)
+
+    end_the_inviter(portal, admin, how)
+    opened, pressed = owner.get(link), owner.post(link, data={"csrf_token": token})
+
+    never_was = owner.get("/consents/" + "x" * 43)
+    assert (opened.status_code, pressed.status_code) == (404, 404)
+    assert without_token(opened.text) == without_token(never_was.text)
+    assert flows(portal) == []
+    assert "is out" not in another.get(f"/connections/{connection_id}/consent-invitations").text
+    assert owner.get(invite(another, connection_id)).status_code == 200
+
+
+def test_an_inviter_who_is_disabled_while_the_code_is_redeemed_stores_nothing(
+    portal: Flask, admin: Browser, owner: FlaskClient, outside: Outside
+) -> None:
+    link = invite(admin, create(portal, provider_values(Method.GOOGLE)))
+    url = outside.consent(press(owner, link).headers["Location"])
+    outside.google.on("token", delay=1.0)
+
+    with ThreadPoolExecutor(1) as pool:
+        coming_back = pool.submit(come_back, owner, url)
+        until(lambda: outside.code_requests(Method.GOOGLE) == 1)
+        end_the_inviter(portal, admin, "disabled")
+        back = coming_back.result()
+
+    assert "Nothing was connected" in owner.get(back.headers["Location"]).text
+    assert [flow.state for flow in flows(portal)] == ["cancelled"]
     assert grants(portal) == []
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from portal.connections.console_steps import (
@@ -70,16 +72,54 @@ def test_the_steps_lead_to_the_cloud_that_was_chosen(cloud: Cloud, address: str)
 
 
 def test_the_commands_open_one_mailbox_to_the_application() -> None:
-    assert exchange_commands(OWN, SendThrough.API).splitlines() == [
+    own = replace(OWN, name="Ada's", principal_id="9a4b")
+
+    assert exchange_commands(own, SendThrough.API).splitlines() == [
+        "$principal = '9a4b'",
         "Connect-ExchangeOnline",
-        "New-ServicePrincipal -AppId '6f1c6a1e' -ObjectId '<object ID of the enterprise application>' "
-        "-DisplayName 'Mail Portal'",
-        "New-ManagementScope -Name 'Mail Portal: its mailbox' "
+        "if (-not (Get-ServicePrincipal | Where-Object AppId -eq '6f1c6a1e')) "
+        "{ New-ServicePrincipal -AppId '6f1c6a1e' -ObjectId $principal -DisplayName 'Mail Portal' }",
+        "New-ManagementScope -Name 'Mail Portal: Ada''s' "
         "-RecipientRestrictionFilter 'PrimarySmtpAddress -eq ''portal@contoso.com'''",
         "New-ManagementRoleAssignment -App '6f1c6a1e' -Role 'Application Mail.Send' "
-        "-CustomResourceScope 'Mail Portal: its mailbox'",
+        "-CustomResourceScope 'Mail Portal: Ada''s'",
         "Test-ServicePrincipalAuthorization -Identity '6f1c6a1e' -Resource 'portal@contoso.com'",
     ]
+
+
+def test_the_object_id_of_the_enterprise_application_is_looked_up_where_no_token_told_it() -> None:
+    commands = exchange_commands(OWN, SendThrough.SMTP).splitlines()
+
+    assert commands[:2] == [
+        "Connect-MgGraph -Scopes 'Application.Read.All'",
+        "$principal = (Get-MgServicePrincipal -Filter 'AppId eq ''6f1c6a1e''').Id",
+    ]
+    assert "Add-MailboxPermission -Identity 'portal@contoso.com' -User $principal -AccessRights FullAccess" in commands
+
+
+@pytest.mark.parametrize("through", SendThrough)
+@pytest.mark.parametrize(
+    ("cloud", "exchange", "graph"),
+    [
+        (Cloud.US_GOV, "O365USGovGCCHigh", "USGov"),
+        (Cloud.US_DOD, "O365USGovDoD", "USGovDoD"),
+        (Cloud.CHINA, "O365China", "China"),
+    ],
+)
+def test_the_commands_sign_in_to_the_cloud_that_was_chosen(
+    through: SendThrough, cloud: Cloud, exchange: str, graph: str
+) -> None:
+    commands = exchange_commands(replace(OWN, cloud=cloud), through).splitlines()
+
+    assert f"Connect-ExchangeOnline -ExchangeEnvironmentName {exchange}" in commands
+    assert f"Connect-MgGraph -Scopes 'Application.Read.All' -Environment {graph}" in commands
+
+
+def test_two_connections_of_one_application_have_scopes_of_their_own_within_the_length_that_exchange_takes() -> None:
+    one, two = (exchange_commands(replace(OWN, name=name), SendThrough.API) for name in ("One", "T" * 100))
+
+    assert "-Name 'Mail Portal: One'" in one
+    assert f"-Name 'Mail Portal: {'T' * 51}'" in two
 
 
 def test_sending_by_smtp_needs_rights_on_the_mailbox_itself() -> None:
@@ -96,6 +136,7 @@ def test_a_value_is_never_a_command(quote: str) -> None:
     commands = exchange_commands(own, SendThrough.API)
 
     assert f"-AppId 'a{quote}{quote};Remove-Mailbox b;{quote}{quote}' -ObjectId" in commands
+    assert f"a{quote * 4};Remove-Mailbox b;{quote * 4}" in commands  # a text within a text
     assert '"' not in commands
 
 
@@ -104,3 +145,13 @@ def test_what_is_not_known_yet_is_named_in_the_commands() -> None:
 
     assert "-AppId '<client ID>'" in commands
     assert "-Resource '<mailbox>'" in commands
+
+
+def test_a_personal_account_is_let_in_by_the_registration_and_signs_in_without_an_organisations_tenant() -> None:
+    steps = microsoft_steps(replace(OWN, is_personal=True))
+
+    texts = " ".join(str(step.text) for step in steps)
+    assert "“Accounts in any organizational directory and personal Microsoft accounts”" in texts
+    assert "in this organizational directory only" not in texts
+    assert "admin consent" not in texts
+    assert {"consumers", OWN.redirect_url, "scope-of-the-api", "scope-of-smtp"} <= values_in(steps)

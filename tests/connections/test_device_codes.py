@@ -22,6 +22,7 @@ from tests.connections.consenting import (
     Outside,
     create,
     flows,
+    form_fields,
     grants,
     let_time_pass,
     provider_values,
@@ -154,6 +155,21 @@ def test_a_code_that_is_told_to_slow_down_waits_longer(portal: Flask, admin: Bro
     assert "load delay:10250ms" in admin.get(here).text
 
 
+def test_a_microsoft_that_says_how_long_to_wait_is_not_polled_before(
+    portal: Flask, admin: Browser, outside: Outside
+) -> None:
+    here = begin(admin, create(portal, provider_values(Method.MICROSOFT)))
+    outside.microsoft.on("token", status=429, headers={"Retry-After": "120"})
+
+    where = poll(portal, admin, outside, here)
+    admin.post(f"{here}/polls", {}, page=here)
+
+    next_poll_at = flows(portal)[0].next_poll_at
+    assert next_poll_at is not None
+    assert timedelta(seconds=110) < next_poll_at - today() <= timedelta(seconds=120)
+    assert (where, polls(outside)) == (here, 1)
+
+
 def test_another_account_is_asked_about(portal: Flask, admin: Browser, outside: Outside) -> None:
     here = begin(admin, create(portal, provider_values(Method.MICROSOFT)))
     outside.microsoft.approve_device(user_code(admin, here), ADA_ADDRESS)
@@ -276,3 +292,20 @@ def test_google_has_no_such_codes(portal: Flask, admin: Browser) -> None:
     assert as_stored.headers["Location"] == path
     assert (as_typed.status_code, "Only Microsoft 365 has device codes" in as_typed.text) == (422, True)
     assert flows(portal) == []
+
+
+def test_a_connection_that_is_typed_and_not_stored_is_connected_by_a_code(
+    portal: Flask, admin: Browser, outside: Outside
+) -> None:
+    page = admin.get("/connections/new?method=microsoft").text
+    [path] = re.findall(r'formaction="(/connections/new/device-codes[^"]*)"', page)
+
+    here = admin.post(path, form_fields(Method.MICROSOFT), page="/connections/new").headers["Location"]
+    shown = admin.get(here)
+    outside.microsoft.approve_device(user_code(admin, here), PORTAL)
+    outcome = finished(admin, admin.get(poll(portal, admin, outside, here)))
+
+    assert faults(shown.text) == []
+    assert "Keep this page open" in shown.text
+    assert "New is saved" in outcome
+    assert not stored(portal, "New").lacks_consent

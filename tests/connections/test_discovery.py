@@ -16,8 +16,7 @@ import dns.resolver
 import dns.rrset
 import pytest
 
-from portal.connections.discovery import provider_of
-from portal.connections.values import Method
+from portal.connections.discovery import Suite, suite_of
 from tests.admin_browser import HTMX, Browser, form_with
 
 SUGGESTION = "/connections/suggestion"
@@ -65,48 +64,50 @@ def _answer(query: dns.message.Message, records: Mapping[str, tuple[str, ...]]) 
 
 
 @pytest.mark.parametrize(
-    ("address", "method"),
+    ("address", "suite"),
     [
-        ("ada@gmail.com", Method.GOOGLE),
-        ("Ada Lovelace <ada@GMAIL.com>", Method.GOOGLE),
-        ("ada@outlook.com", Method.MICROSOFT),
+        ("ada@gmail.com", Suite.GOOGLE),
+        ("Ada Lovelace <ada@GMAIL.com>", Suite.GOOGLE),
+        ("ada@outlook.com", Suite.OUTLOOK_COM),
+        ("ada@HOTMAIL.com", Suite.OUTLOOK_COM),
         ("ada@contoso.test", None),
         ("ada@mail.home.arpa", None),
         ("nobody", None),
         ("", None),
     ],
 )
-def test_well_known_and_private_domains_need_no_question(address: str, method: Method | None) -> None:
+def test_well_known_and_private_domains_need_no_question(address: str, suite: Suite | None) -> None:
     with name_server({}, is_silent=True) as nobody:
-        assert provider_of(address, resolver=nobody) is method
+        assert suite_of(address, resolver=nobody) is suite
 
 
 @pytest.mark.parametrize(
-    ("hosts", "method"),
+    ("hosts", "suite"),
     [
-        (("1 smtp.google.com.",), Method.GOOGLE),
-        (("1 ASPMX.L.GOOGLE.COM.", "5 alt1.aspmx.l.google.com."), Method.GOOGLE),
-        (("0 contoso-com.mail.protection.outlook.com.",), Method.MICROSOFT),
-        (("0 contoso-com.o-v1.mx.microsoft.",), Method.MICROSOFT),
+        (("1 smtp.google.com.",), Suite.GOOGLE),
+        (("1 ASPMX.L.GOOGLE.COM.", "5 alt1.aspmx.l.google.com."), Suite.GOOGLE),
+        (("0 contoso-com.mail.protection.outlook.com.",), Suite.MICROSOFT_365),
+        (("0 contoso-com.o-v1.mx.microsoft.",), Suite.MICROSOFT_365),
+        (("10 contoso-de.olc.protection.outlook.com.",), Suite.OUTLOOK_COM),
         (("10 mail.contoso.com.",), None),
         (("10 google.com.evil.example.", "20 notgoogle.com."), None),
     ],
 )
-def test_the_servers_that_take_a_domains_mail_tell_whose_it_is(hosts: tuple[str, ...], method: Method | None) -> None:
+def test_the_servers_that_take_a_domains_mail_tell_whose_it_is(hosts: tuple[str, ...], suite: Suite | None) -> None:
     with name_server({"contoso.com": hosts}) as resolver:
-        assert provider_of("portal@contoso.com", resolver=resolver) is method
+        assert suite_of("portal@contoso.com", resolver=resolver) is suite
 
 
 def test_a_domain_that_does_not_exist_is_nobodys() -> None:
     with name_server({}) as resolver:
-        assert provider_of("portal@nowhere.com", resolver=resolver) is None
+        assert suite_of("portal@nowhere.com", resolver=resolver) is None
 
 
 def test_a_silent_dns_is_waited_for_three_seconds_at_most() -> None:
     with name_server({}, is_silent=True) as resolver:
         began = time.monotonic()
 
-        found = provider_of("portal@contoso.com", resolver=resolver)
+        found = suite_of("portal@contoso.com", resolver=resolver)
 
     assert found is None
     assert time.monotonic() - began < 4
@@ -125,12 +126,11 @@ def test_the_suggestion_is_a_part_of_the_form_and_leads_to_a_filled_one(admin: B
 
 def test_without_script_the_suggestion_is_a_page(admin: Browser) -> None:
     asked, known, unknown = (
-        admin.get(f"{SUGGESTION}{query}").text
-        for query in ("", "?address=ada@outlook.com", "?address=ada@contoso.test")
+        admin.get(f"{SUGGESTION}{query}").text for query in ("", "?address=ada@gmail.com", "?address=ada@contoso.test")
     )
 
     assert "Find out" in asked
-    assert "Looks like Microsoft 365" in known
+    assert "Looks like Google Workspace" in known
     assert "Nothing is known of this address" in unknown
     assert f'href="{SUGGESTION}' in admin.get("/connections/new").text
 
@@ -140,3 +140,15 @@ def test_nothing_is_suggested_where_nothing_is_known(admin: Browser) -> None:
 
     assert "Looks like" not in part
     assert 'hx-trigger="change from:#from_address"' in part
+
+
+def test_a_personal_microsoft_account_is_suggested_with_the_tenant_that_stands_for_such_accounts(
+    admin: Browser,
+) -> None:
+    part = admin.get(f"{SUGGESTION}?address=ada@outlook.com", headers=HTMX).text
+
+    page = admin.get(unescape(part.split('<a href="')[1].split('"')[0])).text
+    form = form_with(page, "name").values
+    assert "Looks like a personal Microsoft account (Outlook.com):" in part
+    assert (form["method"], form["tenant_id"], form["mailbox"]) == ("microsoft", "consumers", "ada@outlook.com")
+    assert "“Accounts in any organizational directory and personal Microsoft accounts”" in page

@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -30,7 +30,15 @@ from portal.connections.oauth.google_endpoints import API_SCOPE
 from portal.connections.provider_values import ProviderValues
 from portal.connections.states import MailState, State, mail_state_of, states_of
 from portal.connections.stored import all_connections
-from portal.connections.values import CLIENT_SECRET, SERVICE_ACCOUNT_KEY, Method, Role, SecretAction, SecretChange
+from portal.connections.values import (
+    CLIENT_SECRET,
+    NEXT_CLIENT_SECRET,
+    SERVICE_ACCOUNT_KEY,
+    Method,
+    Role,
+    SecretAction,
+    SecretChange,
+)
 from portal.connections.ways_out import ways_out
 from portal.database import configure, engine_options, writing
 from portal.doctor import examine
@@ -49,7 +57,7 @@ from tests.connections.provider_world import (
 )
 from tests.outbox.conftest import until
 from tests.outside.microsoft import MISSING
-from tests.outside.microsoft_application import PORTAL
+from tests.outside.microsoft_application import CLIENT_ID, PORTAL, SECRET, registered
 from tests.outside.smtp_server import SMTPServer
 
 HOUR = timedelta(hours=1)
@@ -158,26 +166,6 @@ def test_workers_whose_token_was_refused_at_once_renew_it_once(strict_world: Pro
 
     assert len(renewed) == 1
     assert strict_world.microsoft.token_requests == ["authorization_code", "refresh_token"]
-
-
-def test_a_process_killed_while_the_provider_answers_leaves_a_grant_that_works(
-    world: ProviderWorld, environ: dict[str, str]
-) -> None:
-    """Providers keep the former refresh token good for this very case."""
-    connection_id = microsoft(world)
-    world.microsoft.on("token", about="refresh_token", delay=1.0, times=1)
-    asker = start_asker(connection_id, environ, "another")
-    until(lambda: world.microsoft.token_requests == ["authorization_code", "refresh_token"])
-
-    asker.kill()
-    asker.communicate()
-    assert world.grant_row().lease_owner is not None
-    set_grant(world, lease_until=datetime.now(UTC) - timedelta(seconds=1))
-
-    assert world.token(connection_id)(True) != ""
-    assert world.microsoft.token_requests == ["authorization_code", "refresh_token", "refresh_token"]
-    assert world.grant_row().lease_owner is None
-    assert world.grant_row().dead_code == ""
 
 
 def start_asker(connection_id: UUID, environ: dict[str, str], *wishes: str) -> subprocess.Popen[str]:
@@ -314,7 +302,8 @@ def test_a_provider_out_of_reach_is_no_dead_grant(
     assert world.grant_row().dead_code == ""
     assert world.grant_row().lease_owner is None
     provider.forget_scripts()
-    assert world.token(connection_id, clock=later)(False) != ""
+    after_the_wait = later(2 * HOUR + timedelta(seconds=31))
+    assert world.token(connection_id, clock=lambda: after_the_wait)(False) != ""
 
 
 def test_a_token_at_its_end_serves_while_the_provider_is_out_of_reach(world: ProviderWorld) -> None:
@@ -406,7 +395,10 @@ def test_a_dead_grant_at_google_pauses_keeps_its_mail_and_a_new_consent_lets_it_
     assert world.states() == ["sent"]
 
 
-def test_a_dead_grant_is_shown_everywhere_as_a_consent_that_is_needed(world: ProviderWorld) -> None:
+ENDED = "The consent of portal@contoso.test has ended: password changed, sessions revoked, or consent withdrawn."
+
+
+def test_a_dead_grant_is_shown_everywhere_with_its_cause_and_the_click_that_mends_it(world: ProviderWorld) -> None:
     connection_id = microsoft(world)
     world.microsoft.revoke_grants(PORTAL)
     with pytest.raises(ConnectionFault):
@@ -422,10 +414,65 @@ def test_a_dead_grant_is_shown_everywhere_as_a_consent_that_is_needed(world: Pro
         doctor = [finding.text for finding in examine(world.app, datetime.now(UTC))]
     assert shown.state is State.NEEDS_CONSENT
     assert state is MailState.NO_WAY_OUT
-    assert "Main cannot send: nobody's consent is in force." in told
+    assert f"Main cannot send. {ENDED}" in told
     assert str(pill.label) == "Mail cannot leave"
-    assert "Needs consent. Nobody's consent is in force. An administrator opens it and chooses Connect." in doctor
+    assert f"Needs consent. {ENDED} An administrator opens it and chooses Connect." in doctor
     assert ways_out(world.engine, "default", installation=world.installation).code == "connections.needs_consent"
+
+
+@pytest.mark.parametrize(
+    ("aadsts", "cause"),
+    [
+        (700082, "The consent of portal@contoso.test has ended because it was not used for 90 days."),
+        (50076, "Microsoft wants a second factor"),
+    ],
+)
+def test_an_available_connection_whose_consent_ended_says_so_and_why_on_every_page(
+    world: ProviderWorld, aadsts: int, cause: str
+) -> None:
+    connection_id = world.connect(Method.MICROSOFT, PERSON_AT_MICROSOFT, role=Role.AVAILABLE)
+    before = told(world)
+    world.microsoft.revoke_grants(PORTAL, aadsts=aadsts)
+    with pytest.raises(ConnectionFault):
+        world.token(connection_id)(True)
+
+    after = [one for one in told(world) if "Main" in one]
+
+    assert not any("Main" in one for one in before)
+    assert len(after) == 1
+    assert after[0].startswith(f"Main cannot send. {cause}")
+
+
+def test_an_available_connection_that_nobody_consented_to_yet_is_no_news(world: ProviderWorld) -> None:
+    values = world.values(Method.MICROSOFT, PERSON_AT_MICROSOFT, role=Role.AVAILABLE)
+    secret = {CLIENT_SECRET: SecretChange(SecretAction.REPLACE, SECRET)}
+    with world.app.app_context(), unit_of_work() as session:
+        box = world.installation.box
+        connection_id = saving.create(session, values, secret, box=box, actor=ADA, now=datetime.now(UTC))
+
+    with world.app.app_context():
+        shown = states_of(
+            db.session(), all_connections(db.session(), box=world.installation.box), installation=world.installation
+        )[connection_id]
+    assert str(shown.reason) == "Nobody has consented yet. An administrator opens it and chooses Connect."
+    assert not any("Main" in one for one in told(world))
+
+
+def told(world: ProviderWorld) -> list[str]:
+    """The banners of every administrator page."""
+    with world.app.app_context():
+        return [str(banner.text) for banner in banners(db.session(), installation=world.installation)]
+
+
+def test_google_says_bad_request_of_a_grant_that_is_dead(world: ProviderWorld) -> None:
+    connection_id = world.connect(Method.GOOGLE, PERSON_AT_GOOGLE)
+    world.google.on("token", status=400, body={"error": "invalid_grant", "error_description": "Bad Request"})
+
+    with pytest.raises(ConnectionFault) as refused:
+        world.token(connection_id)(True)
+
+    assert refused.value.code == world.grant_row().dead_code == "google.grant_dead"
+    assert any("The consent of portal@contoso.test has ended: it was withdrawn" in one for one in told(world))
 
 
 def test_mail_leaves_by_the_fallback_while_nobodys_consent_is_in_force(world: ProviderWorld) -> None:
@@ -623,18 +670,78 @@ def test_a_check_of_another_sender_does_not_end_the_stored_grant(world: Provider
 
 def test_a_token_for_values_that_are_only_checked_serves_nobody_else(strict_world: ProviderWorld) -> None:
     connection_id = microsoft(strict_world)
+    before, before_row = strict_world.token(connection_id)(False), strict_world.grant_row()
     own = replace(PERSON_AT_MICROSOFT, scope="https://graph.microsoft.com/Mail.Send")
     candidate = Candidate(
         connection_id=connection_id, started_from=1, values=strict_world.values(Method.MICROSOFT, own)
     )
     run_check(strict_world, candidate, then="show")
-    asked = len(strict_world.microsoft.token_requests)
+    after_row = strict_world.grant_row()
 
-    token = strict_world.token(connection_id)(False)
+    assert strict_world.token(connection_id)(False) == before
+    assert strict_world.token(connection_id)(True) not in {"", before}
+    told = ("expires_at", "renewed_at", "secret_slot", "dead_code", "wait_until")
+    assert [getattr(after_row, name) for name in told] == [getattr(before_row, name) for name in told]
 
-    assert token != ""
-    assert strict_world.microsoft.token_requests[asked:] == ["refresh_token"]
-    assert strict_world.grant_row().dead_code == ""
+
+def test_a_check_of_fewer_permissions_takes_none_from_the_connection(world: ProviderWorld) -> None:
+    world.microsoft.consent_for_everybody(CLIENT_ID, "Mail.ReadWrite")
+    own = replace(PERSON_AT_MICROSOFT, scope="Mail.Send User.Read Mail.ReadWrite")
+    connection_id = world.connect(Method.MICROSOFT, own)
+    held = stored(world.app).grant
+
+    world.token(connection_id, values=world.values(Method.MICROSOFT, PERSON_AT_MICROSOFT), asks_again=True)(True)
+
+    after = stored(world.app).grant
+    assert held is not None
+    assert after is not None
+    assert after.scopes == held.scopes
+
+
+def test_a_check_with_a_mistyped_secret_does_not_say_that_the_stored_one_is_refused(world: ProviderWorld) -> None:
+    secrets = {CLIENT_SECRET: SECRET, NEXT_CLIENT_SECRET: "next~secret"}
+    registered(world.microsoft, secrets=dict.fromkeys(secrets.values(), date(2100, 1, 1)))
+    connection_id = world.connect(Method.MICROSOFT, PERSON_AT_MICROSOFT, secrets=secrets)
+    values, typed = stored(world.app).values, secrets | {CLIENT_SECRET: "mistyped"}
+
+    world.token(connection_id, values=values, secrets=typed, asks_again=True)(True)
+
+    assert not stored(world.app).uses_next_secret
+
+
+@pytest.mark.parametrize("is_checked", [True, False], ids=["a check", "mail"])
+def test_a_refresh_token_that_came_with_too_few_permissions_is_kept(
+    strict_world: ProviderWorld, is_checked: bool
+) -> None:
+    """Microsoft has taken the former one back already."""
+    world = strict_world
+    connection_id = microsoft(world)
+    values = world.values(Method.MICROSOFT, replace(PERSON_AT_MICROSOFT, scope="Mail.Send User.Read Mail.ReadWrite"))
+    world.microsoft.consent_for_everybody(CLIENT_ID, "Mail.ReadWrite")
+    world.microsoft.on("token", changes={"scope": "openid Mail.Send User.Read"}, times=1)
+    if not is_checked:
+        world.change(connection_id, values)
+
+    with pytest.raises(ConnectionFault) as fault:
+        world.token(connection_id, **({"values": values} if is_checked else {}), asks_again=True)(True)
+
+    assert fault.value.code == "microsoft.consent_needed"
+    assert world.grant_row().dead_code == ("" if is_checked else "microsoft.consent_needed")
+    assert world.token(connection_id, asks_again=True)(True) != ""
+    assert world.grant_row().dead_code == ""
+
+
+def test_a_refresh_token_is_kept_by_whoever_has_lost_the_lease(strict_world: ProviderWorld) -> None:
+    world = strict_world
+    connection_id = microsoft(world)
+    world.microsoft.on("token", about="refresh_token", delay=1.0, times=1)
+    with ThreadPoolExecutor(1) as pool:
+        asking = pool.submit(world.token(connection_id), True)
+        until(lambda: "refresh_token" in world.microsoft.token_requests)
+        set_grant(world, lease_owner=None, lease_until=None)
+        assert asking.result() != ""
+
+    assert world.token(connection_id)(True) != ""
 
 
 def test_a_check_asks_for_a_token_of_its_own_while_another_process_renews_the_connections(world: ProviderWorld) -> None:
@@ -714,7 +821,7 @@ def test_a_token_near_its_end_serves_while_another_process_renews_it(world: Prov
     connection_id = world.connect(Method.MICROSOFT_APP, APP)
     world.microsoft.on("token", changes={"expires_in": 200}, times=1)
     first = world.token(connection_id)(False)
-    set_grant(world, lease_owner="another", lease_until=later(timedelta(seconds=60)))
+    set_grant(world, lease_owner="another", lease_until=later(timedelta(seconds=10)))
 
     token = world.token(connection_id)(False)
 

@@ -129,13 +129,13 @@ def test_every_method_is_stored_as_a_draft_and_shown_again_without_its_secrets(
 
 
 def test_the_server_of_a_provider_is_kept_for_sending_by_smtp(portal: Flask, admin: Browser) -> None:
-    changes = {"name": "Main", "send_through": "smtp", "host": "relay.contoso.test", "port": "2525"}
+    changes = {"name": "Main", "send_through": "smtp", "host": "smtp.office365.com", "port": "2525"}
 
     admin.fill(new_of("microsoft"), {**MICROSOFT, **changes}, button="draft")
 
     own = stored(portal).values.microsoft
     assert own.send_through is SendThrough.SMTP
-    assert (own.server.host, own.server.port) == ("relay.contoso.test", 2525)
+    assert (own.server.host, own.server.port) == ("smtp.office365.com", 2525)
     assert stored(portal).values.smtp == SMTPValues()
 
 

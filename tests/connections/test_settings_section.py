@@ -283,7 +283,7 @@ def test_what_follows_from_the_method_cannot_be_written(portal: Flask) -> None:
 BY_SMTP = """\
 connections:
   - {name: main, method: google, role: draft, send_through: smtp, port: 2525, security: implicit_tls,
-     verify_certificate: false, client_id: abc, client_secret: canary}
+     helo_name: portal.contoso.test, client_id: abc, client_secret: canary}
 """
 
 
@@ -294,7 +294,7 @@ def test_the_server_of_a_provider_without_a_host_of_its_own_is_exported_and_chan
 
     assert "port: 2525" in text
     assert "security: implicit_tls" in text
-    assert "verify_certificate: false" in text
+    assert "helo_name: portal.contoso.test" in text
     assert plan(portal, text) == []
 
 

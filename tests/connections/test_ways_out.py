@@ -13,7 +13,7 @@ from portal import audit, email_settings
 from portal.connections.announcing import banners, mail_status
 from portal.connections.states import MailState, mail_state_of
 from portal.connections.values import ConnectionValues, Method, Role, SecretChange
-from portal.connections.ways_out import open_transport, ways_out
+from portal.connections.ways_out import AskedWay, open_transport, ways_asked_for, ways_out
 from portal.doctor import examine
 from portal.email_settings import EmailSettings
 from portal.extensions import db
@@ -103,6 +103,18 @@ def test_fallbacks_are_told_from_the_default(portal: Flask) -> None:
     create(portal, smtp_values("First", role=Role.DEFAULT))
 
     assert [way.is_fallback for way in ask(portal).ways] == [False, True]
+
+
+def test_of_what_a_server_asks_for_the_first_stands_in_for_nobody_and_the_others_do(portal: Flask) -> None:
+    """Whatever each connection is for elsewhere."""
+    spare = create(portal, smtp_values("Spare", role=Role.FALLBACK, fallback_order=1))
+    other = create(portal, smtp_values("Other", role=Role.AVAILABLE))
+    asked = AskedWay(connection_id=spare, fallback_ids=(other,))
+
+    with portal.app_context():
+        ways = ways_asked_for(db.session(), asked, installation=installation_of(portal)).ways
+
+    assert [(way.name, way.is_fallback) for way in ways] == [("Spare", False), ("Other", True)]
 
 
 def test_a_fallback_without_its_password_is_left_out(portal: Flask) -> None:

@@ -126,3 +126,17 @@ def test_extra_fields_change_nothing(app: Flask, admin: Browser) -> None:
 
     assert answer.status_code == 303
     assert load(app) == before
+
+
+def test_a_placeholder_stands_for_an_address_and_a_name_has_its_own_field(
+    app: Flask, admin: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MAIL_FROM", "portal@contoso.test")
+
+    refused = admin.fill(PAGE, {"from_address": "Contoso Portal <%env:MAIL_FROM%>"})
+    saved = admin.fill(PAGE, {"from_address": "%env:MAIL_FROM%", "display_name": "Contoso Portal"})
+
+    assert refused.status_code == 422
+    assert "must stand for an address alone here. Type the name under Display name." in refused.text
+    assert saved.status_code == 303
+    assert (load(app).from_address, load(app).display_name) == ("portal@contoso.test", "Contoso Portal")

@@ -78,6 +78,19 @@ def test_an_export_is_a_file_that_changes_nothing(app: Flask) -> None:
     assert "portal@contoso.test" in text
 
 
+def test_where_people_are_written_to_is_a_setting_of_the_file(app: Flask) -> None:
+    text = "email: {people_identifier: user_name, people_domain: People.TEST, custom_attribute: Service address}"
+
+    assert plan(app, text) == [
+        "email.people_identifier: primary -> user_name",
+        "email.people_domain: people.test (new)",
+        "email.custom_attribute: Service address (new)",
+    ]
+    apply(app, text)
+    assert apply(app, text) == []
+    assert load(app).people_domain == "people.test"
+
+
 @pytest.mark.parametrize(
     ("text", "where"),
     [
@@ -85,6 +98,9 @@ def test_an_export_is_a_file_that_changes_nothing(app: Flask) -> None:
         ("email:\n  enabled: maybe\n", "line 2, email.enabled"),
         ("email:\n  format: pdf\n", "line 2, email.format"),
         ("email:\n  enabled: true\n  reply_to: nobody\n", "line 3, email.reply_to"),
+        ("email:\n  people_identifier: shoe size\n", "line 2, email.people_identifier"),
+        ("email:\n  people_domain: no domain\n", "line 2, email.people_domain"),
+        ("email:\n  enabled: true\n  people_identifier: user_name\n", "line 3, email.people_identifier"),
         ("email:\n  from_address: 'a@b.test, c@d.test'\n", "line 2, email.from_address"),
     ],
 )
@@ -93,3 +109,13 @@ def test_bad_values_are_refused_at_their_line(app: Flask, text: str, where: str)
         plan(app, text)
 
     assert str(error.value).startswith(where)
+
+
+def test_a_placeholder_stands_for_an_address_alone(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MAIL_FROM", "portal@contoso.test")
+
+    with pytest.raises(SettingsFileError, match="stand for an address alone"):
+        apply(app, "email: {from_address: 'Contoso Portal <%env:MAIL_FROM%>'}")
+    apply(app, "email: {from_address: '%env:MAIL_FROM%'}")
+
+    assert load(app).from_address == "portal@contoso.test"

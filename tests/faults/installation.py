@@ -117,9 +117,9 @@ class Installation:
         self._processes.append(worker)
         return worker
 
-    def command(self, *arguments: str) -> Command:
-        """`portal` with these arguments, which keeps running."""
-        command = Command(self.environ, self._log(arguments[0]), *arguments)
+    def command(self, *arguments: str, **changed: str) -> Command:
+        """`portal` with these arguments, which keeps running; `changed` are variables with another value."""
+        command = Command({**self.environ, **changed}, self._log(arguments[0]), *arguments)
         self._processes.append(command)
         return command
 

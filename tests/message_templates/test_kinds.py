@@ -15,8 +15,15 @@ from portal.paths import TEMPLATES
     [
         ("test", False, "normal", "once", timedelta(minutes=10)),
         ("password_reset", True, "secret", "secret", timedelta(hours=1)),
+        ("sign_in_hint", False, "normal", "normal", timedelta(hours=1)),
         ("password_changed", False, "normal", "alert", timedelta(hours=24)),
+        ("invitation", True, "normal", "normal", timedelta(days=7)),
+        ("account_validation", True, "secret", "secret", timedelta(hours=24)),
+        ("address_changed", False, "normal", "alert", timedelta(hours=24)),
+        ("second_factor_changed", False, "normal", "alert", timedelta(hours=24)),
+        ("second_factor_removed", False, "normal", "alert", timedelta(hours=24)),
         ("connection_alert", False, "normal", "alert", timedelta(hours=24)),
+        ("expiry_warning", False, "normal", "alert", timedelta(days=3)),
     ],
 )
 def test_a_kind_says_how_urgent_and_how_secret_it_is(

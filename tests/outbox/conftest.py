@@ -22,6 +22,7 @@ from sqlalchemy.orm import Session
 from portal.database import WRITING_OPTIONS, configure, engine_options, metadata, writing
 from portal.outbox import add, models, worker
 from portal.outbox.jobs import Job
+from portal.outbox.ledger import Ledger
 from portal.outbox.models import Attempt, Delivery, Message, MessageBody, WayOutRecord
 from portal.outbox.pauses import Pause
 from portal.outbox.prepared import Lane, PreparedMessage, Schedule
@@ -158,6 +159,13 @@ class Outbox:
 
     def with_settings(self, **changes: Any) -> WorkerSettings:
         return replace(self.settings, **changes)
+
+    def ledger(self, **changes: Any) -> Ledger:
+        """A worker's, without the worker."""
+        surroundings = Surroundings(
+            box=self.box, ways_out=self.world.ways_out, open_transport=self.world.open_transport
+        )
+        return Ledger(self.engine, surroundings, self.with_settings(**changes))
 
     def add_in(self, session: Session, **changes: Any) -> uuid.UUID:
         return add(session, prepared(**changes), box=self.box)

@@ -12,15 +12,27 @@ import pytest
 
 from portal.mail.addresses import Mailbox
 from portal.outbox import resume
-from portal.outbox.pausing import PROBE_EVERY
-from portal.transports import ConnectionFault, OutgoingMessage, QuotaReached, Step, TransientError
+from portal.outbox.pausing import PROBE_EVERY, PROBE_SIGN_IN_EVERY
+from portal.transports import (
+    ConnectionFault,
+    OutgoingMessage,
+    PermanentError,
+    QuotaReached,
+    Reply,
+    Step,
+    TransientError,
+    Verdict,
+)
 from tests.outbox.conftest import CONTENT, NOW, TEST, Outbox, StartWorker, until
-from tests.outbox.scripted import MAIN, OTHER, PORTAL, way_out
+from tests.outbox.scripted import MAIN, OTHER, PORTAL, Server, answers, way_out
 
 FAULT = ConnectionFault(Step.SETTINGS, code="smtp.bad_credentials", seen="the password is wrong")
 DEAD_GRANT = ConnectionFault(Step.TOKEN, code="microsoft.grant_dead", seen="the grant was revoked")
 AWAY = TransientError(Step.CONNECT, code="network.connection_refused", seen="connection refused")
 LIMIT = QuotaReached(Step.CONTENT, code="smtp.limit", seen="limit reached", retry_after=timedelta(minutes=20))
+TOO_LARGE = PermanentError(Step.CONTENT, code="graph.message_too_large", seen="it takes 3000000 at once")
+TOO_LARGE_AT_DATA = answers((Verdict.FAILED, Reply(552, "too big", "5.3.4"), "smtp.message_too_large"))
+THIRD = UUID("00000000-0000-0000-0000-00000000000c")
 DESK = Mailbox("desk@fabrikam.test", "Desk")
 WIKI = Mailbox("wiki@contoso.test", "Wiki")
 
@@ -236,6 +248,107 @@ def test_a_test_message_never_takes_a_fallback(outbox: Outbox) -> None:
     assert outbox.world.other.tried == []
 
 
+def with_second_fallback(outbox: Outbox) -> Server:
+    outbox.world.servers[THIRD] = third = Server()
+    ways = [way_out(MAIN), *(replace(way_out(one, from_mailbox=DESK), is_fallback=True) for one in (OTHER, THIRD))]
+    outbox.world.lead("default", ways)
+    return third
+
+
+@pytest.mark.parametrize("refusal", [TOO_LARGE, TOO_LARGE_AT_DATA])
+def test_what_is_too_large_for_the_fallback_waits_and_leaves_as_the_probe_of_the_default(
+    outbox: Outbox, refusal: Any
+) -> None:
+    outbox.world.main.always = FAULT
+    outbox.world.other.always = refusal
+    message_id = outbox.add()
+
+    outbox.send()
+    outbox.send(NOW + PROBE_EVERY / 2)
+    waiting, tried = outbox.state(message_id), len(outbox.world.other.tried)
+    outbox.world.main.always = None
+    outbox.send(NOW + PROBE_EVERY)
+
+    assert (waiting, tried) == ("deferred", 1)
+    assert outbox.state(message_id) == "sent"
+    assert len(outbox.world.main.taken) == 1
+    assert [one.code for one in outbox.attempts(message_id)][1] == "outbox.too_much_for_fallback"
+
+
+def test_what_waits_for_the_default_leaves_as_soon_as_that_is_mended(outbox: Outbox) -> None:
+    outbox.world.main.always = DEAD_GRANT
+    outbox.world.other.always = TOO_LARGE
+    for _ in range(3):
+        outbox.add()
+    outbox.send()
+    outbox.world.main.always = None
+    outbox.in_session(lambda session: resume(session, MAIN))
+
+    outbox.send()
+
+    assert outbox.states() == ["sent", "sent", "sent"]
+    assert len(outbox.world.main.taken) == 3
+
+
+def test_what_is_too_large_for_one_fallback_leaves_by_the_next(outbox: Outbox) -> None:
+    third = with_second_fallback(outbox)
+    outbox.world.main.always = FAULT
+    outbox.world.other.then(TOO_LARGE)
+    large, small = outbox.add(), outbox.add()
+
+    outbox.send()
+
+    assert [outbox.state(one) for one in (large, small)] == ["sent", "sent"]
+    assert len(third.taken) == 1
+    assert len(outbox.world.other.taken) == 1
+
+
+def test_what_every_way_out_finds_too_large_has_failed_once_the_first_says_so(outbox: Outbox) -> None:
+    third = with_second_fallback(outbox)
+    third.always = outbox.world.other.always = TOO_LARGE
+    outbox.world.main.always = FAULT
+    message_id = outbox.add()
+    outbox.send()
+    waiting = outbox.state(message_id)
+    outbox.world.main.always = TOO_LARGE
+
+    outbox.send(NOW + PROBE_EVERY)
+
+    assert (waiting, outbox.state(message_id)) == ("deferred", "failed")
+    assert [one.connection_id for one in outbox.attempts(message_id)] == [MAIN, OTHER, THIRD, MAIN]
+
+
+def test_what_only_the_default_can_carry_expires_in_its_time(outbox: Outbox) -> None:
+    outbox.world.main.always = DEAD_GRANT
+    outbox.world.other.always = TOO_LARGE
+    message_id = outbox.add()
+
+    for passed in range(1, 160):
+        outbox.send(NOW + passed * PROBE_SIGN_IN_EVERY)
+
+    assert outbox.state(message_id) == "expired"
+    assert len(outbox.world.other.tried) < 80, "at most once an hour"
+
+
+def test_a_fallback_that_is_named_ends_what_it_cannot_carry(outbox: Outbox) -> None:
+    outbox.world.other.always = TOO_LARGE
+
+    message_id = outbox.add(route=f"connection:{OTHER}")
+    outbox.send()
+
+    assert outbox.state(message_id) == "failed"
+
+
+def test_what_a_fallback_refuses_for_another_reason_has_failed(outbox: Outbox) -> None:
+    outbox.world.main.always = FAULT
+    outbox.world.other.always = PermanentError(Step.CONTENT, code="graph.message_refused", reply=Reply(400, "no"))
+
+    message_id = outbox.add()
+    outbox.send()
+
+    assert outbox.state(message_id) == "failed"
+
+
 def test_a_running_worker_goes_over_and_comes_back(outbox: Outbox, start_worker: StartWorker) -> None:
     outbox.world.main.always = FAULT
     start_worker()
@@ -254,3 +367,20 @@ def test_a_running_worker_goes_over_and_comes_back(outbox: Outbox, start_worker:
     assert len(outbox.world.main.taken) + len(outbox.world.other.taken) == 40
     assert len(outbox.world.main.taken) >= 19
     assert PORTAL.address in outbox.world.main.taken[0].content.decode()
+
+
+def test_what_names_a_sender_that_the_way_out_is_known_to_refuse_waits_untried(outbox: Outbox) -> None:
+    outbox.world.lead("default", (replace(way_out(MAIN), refuses=frozenset({"@contoso.test"})),))
+    waiting = [outbox.add(from_mailbox=WIKI), outbox.add(from_mailbox=WIKI, mail_from="")]
+    own = outbox.add()
+
+    outbox.send()
+    states = outbox.states()
+    outbox.world.lead("default", (way_out(MAIN),))
+    outbox.send(NOW + timedelta(hours=1))
+
+    assert states == ["deferred", "deferred", "sent"]
+    assert outbox.attempts(waiting[0])[0].code == "outbox.sender_refused"
+    assert [len(outbox.attempts(one)) for one in (*waiting, own)] == [2, 2, 1]
+    assert outbox.states() == ["sent", "sent", "sent"]
+    assert outbox.paused == []

@@ -9,11 +9,9 @@ import pytest
 
 from portal import outbox as room
 from portal.outbox import claim, outcomes
-from portal.outbox.ledger import Ledger
 from portal.outbox.outcomes import Outcome
 from portal.outbox.pauses import WayOutState
 from portal.outbox.prepared import Priority
-from portal.outbox.settings import Surroundings
 from portal.transports import ConnectionFault, Reply, Step
 from tests.outbox.conftest import NOW, Outbox
 from tests.outbox.scripted import MAIN, way_out
@@ -26,11 +24,7 @@ BAD_PASSWORD = ConnectionFault(
 @pytest.mark.parametrize(("saved_since", "is_paused"), [(0, True), (1, False)], ids=["as they are", "changed since"])
 def test_a_fault_met_with_former_settings_pauses_nothing(outbox: Outbox, saved_since: int, is_paused: bool) -> None:
     message_id = outbox.add()
-    settings = replace(outbox.settings, clock=lambda: NOW)
-    surroundings = Surroundings(
-        box=outbox.box, ways_out=outbox.world.ways_out, open_transport=outbox.world.open_transport
-    )
-    ledger, before = Ledger(outbox.engine, surroundings, settings), way_out(MAIN)
+    ledger, before = outbox.ledger(clock=lambda: NOW), way_out(MAIN)
     with ledger.write() as connection:
         claimed = claim.claim(
             connection,
@@ -39,7 +33,7 @@ def test_a_fault_met_with_former_settings_pauses_nothing(outbox: Outbox, saved_s
             limit=1,
             owner=ledger.owner,
             now=NOW,
-            lease=settings.lease,
+            lease=ledger.settings.lease,
         )
     [loaded] = ledger.turn(before, [], claimed, sent_by=before, is_probe=False, is_doubted=False).loaded
     parts = outcomes.parts_of_error(loaded, BAD_PASSWORD, now=NOW, chance=random.Random(1))

@@ -5,15 +5,14 @@ from __future__ import annotations
 import threading
 import time
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 from sqlalchemy import Row, select
 
 from portal import outbox as room
 from portal.outbox.jobs import JOB_LEASE, Job, JobRunner
-from portal.outbox.ledger import Ledger
 from portal.outbox.models import JobState
-from portal.outbox.settings import Surroundings, WorkerSettings
 from tests.outbox.conftest import NOW, Outbox, StartWorker, until
 
 
@@ -104,13 +103,28 @@ def test_a_lease_of_a_dead_worker_on_a_job_runs_out(outbox: Outbox, start_worker
     assert runs[0] > NOW + timedelta(seconds=0.8)
 
 
-def runner(outbox: Outbox, job: Job, *, lease: timedelta = JOB_LEASE) -> JobRunner:
+def runner(outbox: Outbox, *jobs: Job, lease: timedelta = JOB_LEASE) -> JobRunner:
     """The part of a worker that runs jobs, for tests that call it themselves."""
-    surroundings = Surroundings(
-        box=outbox.box, ways_out=outbox.world.ways_out, open_transport=outbox.world.open_transport
-    )
-    settings = WorkerSettings(clock=lambda: datetime.now(UTC))
-    return JobRunner([job], Ledger(outbox.engine, surroundings, settings), lease=lease)
+    return JobRunner(jobs, outbox.ledger(clock=lambda: datetime.now(UTC)), lease=lease)
+
+
+def _note(runs: list[str], name: str, _now: datetime) -> None:
+    runs.append(name)
+
+
+def test_a_worker_that_starts_does_one_job_after_the_other_and_at_once_what_is_waited_for(outbox: Outbox) -> None:
+    runs: list[str] = []
+    jobs = [Job(name=name, every=timedelta(hours=1), run=partial(_note, runs, name)) for name in "abc"]
+    answer = Job(name="d", every=timedelta(hours=1), run=lambda _now: runs.append("d"), is_waiting=lambda: True)
+    starting = runner(outbox, *jobs, answer)
+
+    starting.run_due(was_woken=True)
+    starting.run_due(was_woken=False)
+    at_once = list(runs)
+    until(lambda: bool(starting.run_due(was_woken=False)) or len(runs) == 4, within=5)
+
+    assert at_once == ["a", "d"]
+    assert runs == ["a", "d", "b", "c"]
 
 
 def test_a_job_that_takes_longer_than_its_lease_keeps_it(outbox: Outbox) -> None:

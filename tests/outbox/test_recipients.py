@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
 
 from portal.outbox import history
-from portal.transports import Reply, Verdict
+from portal.transports import OutgoingMessage, PermanentError, Reply, SendReport, Step, Verdict
 from tests.outbox.conftest import NOW, Outbox
-from tests.outbox.scripted import CAPTURED, DEFERRED, FAILED, SENT, UNCERTAIN, answers
+from tests.outbox.scripted import CAPTURED, DEFERRED, FAILED, SENT, UNCERTAIN, answers, report
 
 THREE = ("ada@contoso.test", "bob@contoso.test", "eve@contoso.test")
 
@@ -96,3 +97,36 @@ def test_a_message_to_many_is_captured_whole(outbox: Outbox) -> None:
 
     (row,) = outbox.deliveries(id)
     assert (row.state, row.is_captured) == ("sent", True)
+
+
+def refuse_whoever_names_eve(message: OutgoingMessage, may_proceed: Callable[[], bool]) -> SendReport:
+    """As services do that answer once for all recipients, without saying which is meant."""
+    assert may_proceed()
+    if "eve@contoso.test" in message.rcpt_to:
+        said = Reply(400, "At least one recipient is not valid.")
+        raise PermanentError(Step.RECIPIENT, code="graph.recipients_refused", reply=said)
+    return report(message)
+
+
+def test_one_bad_recipient_that_nobody_names_keeps_no_other_from_its_mail(outbox: Outbox) -> None:
+    others = tuple(f"{number}@contoso.test" for number in range(8))
+    outbox.world.main.always = refuse_whoever_names_eve
+    id = outbox.add(rcpt_to=(*others[:5], "eve@contoso.test", *others[5:]))
+
+    outbox.send()
+
+    found = outbox.in_session(lambda session: history.find(session, id))
+    assert {one.address for one in found.recipients if one.status == "failed"} == {"eve@contoso.test"}
+    assert sorted(outbox.world.main.recipients) == sorted(others)
+    assert len(outbox.world.main.tried) <= 2 * len(others)
+    assert found.status == "failed"
+
+
+def test_a_single_recipient_that_is_refused_has_failed(outbox: Outbox) -> None:
+    outbox.world.main.always = refuse_whoever_names_eve
+    id = outbox.add(rcpt_to=("eve@contoso.test",))
+
+    outbox.send()
+
+    assert outbox.state(id) == "failed"
+    assert len(outbox.world.main.tried) == 1

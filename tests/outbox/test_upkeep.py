@@ -6,9 +6,11 @@ from datetime import timedelta
 from threading import Event
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import insert, select, text
+from sqlalchemy.exc import OperationalError
 
-from portal.outbox import upkeep, wakeup
+from portal.outbox import upkeep
+from portal.outbox.models import JobState
 from portal.outbox.states import State
 from tests.outbox.conftest import NOW, SECRET, Outbox
 from tests.outbox.scripted import CAPTURED, answers
@@ -53,12 +55,14 @@ def test_a_log_that_cannot_be_emptied_is_told(outbox: Outbox, capsys: pytest.Cap
 
 @pytest.mark.parametrize("engine", ["postgresql"], indirect=True)
 def test_only_sqlite_has_a_log_to_checkpoint(outbox: Outbox) -> None:
-    assert [job.name for job in upkeep.own_jobs(outbox.engine)] == ["outbox.erase_bodies"]
+    names = [job.name for job in upkeep.own_jobs(outbox.engine)]
+
+    assert names == ["outbox.erase_bodies", "outbox.drop_chunks", "outbox.forget_keys"]
 
 
 def test_commits_are_noticed(outbox: Outbox) -> None:
     noticed = Event()
-    watcher = wakeup.watcher_for(outbox.engine)
+    watcher = outbox.ledger().watcher()
     watcher.start(noticed.set)
     try:
         assert noticed.wait(5)
@@ -71,10 +75,42 @@ def test_commits_are_noticed(outbox: Outbox) -> None:
         watcher.close()
 
 
+def test_its_own_commits_do_not_wake_a_worker(outbox: Outbox) -> None:
+    noticed = Event()
+    ledger = outbox.ledger()
+    watcher = ledger.watcher()
+    watcher.start(noticed.set)
+    try:
+        assert noticed.wait(5)
+        noticed.clear()
+
+        with ledger.write() as connection:
+            connection.execute(insert(JobState).values(name="of this worker", due_at=NOW, last_error=""))
+
+        assert not noticed.wait(0.5)
+    finally:
+        watcher.close()
+        ledger.close()
+
+
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
+def test_after_a_failed_write_the_next_one_is_made_on_a_new_connection(outbox: Outbox) -> None:
+    ledger = outbox.ledger()
+    with pytest.raises(OperationalError), ledger.write() as connection:
+        connection.execute(text("INSERT INTO no_such_table VALUES (1)"))
+
+    with ledger.write() as connection:
+        connection.execute(insert(JobState).values(name="goes on", due_at=NOW, last_error=""))
+
+    with outbox.engine.connect() as connection:
+        assert connection.scalar(select(JobState.name).where(JobState.name == "goes on")) == "goes on"
+    ledger.close()
+
+
 @pytest.mark.parametrize("engine", ["postgresql"], indirect=True)
 def test_a_lost_connection_for_noticing_is_made_again(outbox: Outbox) -> None:
     noticed = Event()
-    watcher = wakeup.watcher_for(outbox.engine)
+    watcher = outbox.ledger().watcher()
     watcher.start(noticed.set)
     try:
         assert noticed.wait(5)

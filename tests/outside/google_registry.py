@@ -86,6 +86,7 @@ class Code:
     scopes: frozenset[str]
     gives_refresh_token: bool
     challenge: str
+    nonce: str
     expires_at: datetime
     is_used: bool = False
 

@@ -38,6 +38,7 @@ class Asked:
     includes_granted: bool
     prompts: frozenset[str]
     challenge: str
+    nonce: str
     account: Account | None = None
     is_warned: bool = False
 
@@ -121,6 +122,7 @@ class SignIn:
             includes_granted=query.get("include_granted_scopes") == "true",
             prompts=_prompts(query.get("prompt", "")),
             challenge=_challenge(query),
+            nonce=query.get("nonce", ""),
         )
 
     def _client(self, query: dict[str, str]) -> Client:
@@ -195,6 +197,7 @@ class SignIn:
                 scopes=granted,
                 gives_refresh_token=asked.is_offline and has_seen_consent,
                 challenge=asked.challenge,
+                nonce=asked.nonce,
                 expires_at=self._registry.now() + CODE_LIFE,
             )
         )

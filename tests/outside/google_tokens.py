@@ -81,7 +81,7 @@ class Tokens:
             raise TokenRefused(400, "redirect_uri_mismatch", "Bad Request")
         _check_verifier(code.challenge, form.get("code_verifier", ""))
         code.is_used = True
-        answer = self._answer(client.client_id, code.account, code.scopes)
+        answer = self._answer(client.client_id, code.account, code.scopes, nonce=code.nonce)
         if code.gives_refresh_token:
             granted = self._registry.issue_refresh_token(client.client_id, code.account, code.scopes)
             answer["refresh_token"] = granted.token
@@ -131,7 +131,7 @@ class Tokens:
             raise TokenRefused(401, "invalid_client", "Unauthorized")
         return client
 
-    def _answer(self, client_id: str, address: str, scopes: frozenset[str]) -> dict[str, object]:
+    def _answer(self, client_id: str, address: str, scopes: frozenset[str], *, nonce: str = "") -> dict[str, object]:
         token = self._registry.issue_access_token(client_id, address, scopes)
         answer: dict[str, object] = {
             "access_token": token.token,
@@ -142,12 +142,13 @@ class Tokens:
         }
         account = self._registry.account(address)
         if account is not None and "openid" in scopes:
-            answer["id_token"] = self._id_token(token, account)
+            answer["id_token"] = self._id_token(token, account, nonce)
         return answer
 
-    def _id_token(self, token: AccessToken, account: Account) -> str:
+    def _id_token(self, token: AccessToken, account: Account, nonce: str) -> str:
         now = int(self._registry.now().timestamp())
         claims = {"iss": ISSUER, "azp": token.client_id, "aud": token.client_id, "iat": now, "exp": now + 3600}
+        claims |= {"nonce": nonce} if nonce else {}
         return jwt.encode(claims | _claims(account, token.scopes), _signing_key(), "RS256", headers={"kid": _KEY_ID})
 
 

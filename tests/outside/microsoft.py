@@ -40,7 +40,7 @@ of a wrong redirect URI (AADSTS50011). `person()` clicks them without a browser.
 
 What it should do otherwise is scripted, before or while it runs, by the step: discovery, keys, authorize, account,
 consent, adminconsent, device, devicecode, token, me, users, applications, sendMail, draft (and small attachments),
-upload, send (of a draft). The last script that fits is obeyed:
+drafts, upload, send (of a draft). The last script that fits is obeyed:
 
     microsoft.on("token", aadsts=53003)                                  # the status, JSON and suberror of that number
     microsoft.on("authorize", aadsts=50105)                              # a page

@@ -109,6 +109,7 @@ class Administration:
         is_blocked: bool = False,
         is_disabled: bool = False,
         is_admin: bool = False,
+        aliases: Collection[str] = (),
     ) -> Mailbox:
         mailbox = Mailbox(
             tenant=self._tenant(tenant),
@@ -122,10 +123,16 @@ class Administration:
             is_blocked=is_blocked,
             is_disabled=is_disabled,
             is_admin=is_admin,
+            aliases=list(aliases),
         )
         with self._changed:
             self._directory.mailboxes.append(mailbox)
         return mailbox
+
+    def forget_recipient(self, address: str) -> None:
+        """A message to it, among others or alone, is refused; the answer does not name it."""
+        with self._changed:
+            self._directory.unknown_recipients.add(address.lower())
 
     def grant(self, client_id: str, account: str, *scopes: str) -> Granted:
         """As if the person had consented for offline access just now; all scopes of one resource."""

@@ -128,6 +128,7 @@ class Mailbox:
     is_blocked: bool
     is_disabled: bool
     is_admin: bool
+    aliases: list[str]
 
 
 class Directory:
@@ -138,6 +139,7 @@ class Directory:
         self.mailboxes: list[Mailbox] = []
         self.apps: dict[str, App] = {}
         self.own_graph = ""
+        self.unknown_recipients: set[str] = set()  # in lower case; whoever names one of them sends to nobody
         # By app and by who consented: a person, or with a tenant's id its administrator for everybody.
         self._consents: dict[tuple[str, str], set[tuple[Service, str]]] = {}
 

@@ -148,6 +148,10 @@ def _user(mailbox: Mailbox) -> dict[str, Any]:
         "displayName": mailbox.display_name,
         "mail": mailbox.address if mailbox.has_exchange else None,
         "userPrincipalName": mailbox.user_principal_name,
+        "proxyAddresses": [
+            *([f"SMTP:{mailbox.address}"] if mailbox.has_exchange else []),
+            *(f"smtp:{alias}" for alias in mailbox.aliases),
+        ],
     }
 
 

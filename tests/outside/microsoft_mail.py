@@ -111,6 +111,19 @@ def named_in(content: bytes) -> dict[str, Any]:
     return members | ({"from": sender[0]} if sender else {})
 
 
+def number_of(content: bytes) -> str:
+    """The Message-ID, "" without one."""
+    return str(message_from_bytes(content, policy=SMTP).get("Message-ID", "")).strip()
+
+
+def body_of(content: bytes) -> dict[str, str]:
+    """The text as a resource of type `message` holds it, HTML before plain."""
+    text = message_from_bytes(content, policy=SMTP).get_body(("html", "plain"))
+    if text is None:
+        return {"contentType": "text", "content": ""}
+    return {"contentType": "html" if text.get_content_subtype() == "html" else "text", "content": text.get_content()}
+
+
 def sender_of(content: bytes) -> str:
     """The first From address; empty without one, which Exchange takes for the mailbox's own."""
     return next(iter(_addresses(content, "From")), "")

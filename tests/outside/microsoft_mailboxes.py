@@ -17,9 +17,11 @@ from tests.outside.microsoft_mail import (
     Attachment,
     ReceivedMessage,
     attachment,
+    body_of,
     from_json,
     from_mime,
     named_in,
+    number_of,
     recipients_of,
     sender_of,
     with_attachments,
@@ -33,6 +35,7 @@ MOST_OCTETS = 4 * 1024 * 1024
 # Attachments below are sent whole, larger ones in pieces.
 _UPLOADED_FROM = 3 * 1024 * 1024
 _UPLOADED_TO = 150 * 1024 * 1024
+_DRAFTS_WITH = re.compile(r"internetMessageId eq '(?P<number>(?:[^']|'')+)' and isDraft eq true")
 _RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
 
 
@@ -92,8 +95,21 @@ class Mailboxes:
         )
         draft = _Draft(f"AAMk{token_urlsafe(60)}=", mailbox, content)
         self._drafts[draft.id] = draft
-        resource = {"id": draft.id, "isDraft": True, "hasAttachments": False, **named_in(content)}
-        return json_answer(resource, status=201)
+        return json_answer({**_resource(draft), "body": body_of(content)}, status=201)
+
+    def list_drafts(self, call: Call) -> Answer:
+        """Those with one Message-ID, with what was asked for of each; no other question is understood."""
+        _, mailbox = self._opened(call, "Mail.ReadWrite")
+        asked = _DRAFTS_WITH.fullmatch(call.request.query.get("$filter", ""))
+        if asked is None:
+            raise GraphRefused(
+                400, "ErrorInvalidUrlQueryFilter", "The query filter contains one or more invalid nodes."
+            )
+        wanted = call.request.query.get("$select", "").split(",")
+        number = asked["number"].replace("''", "'")
+        found = [one for one in self._drafts.values() if one.mailbox is mailbox and number_of(one.content) == number]
+        listed = [{key: value for key, value in _resource(one).items() if key in wanted} for one in found]
+        return json_answer({"value": listed})
 
     def delete_draft(self, call: Call) -> Answer:
         draft, _ = self._draft(call, "Mail.ReadWrite")
@@ -177,6 +193,8 @@ class Mailboxes:
         recipients, from_address = recipients_of(content), sender_of(content) or mailbox.address
         if not _may_send_as(caller, mailbox, from_address):
             raise GraphRefused(403, "ErrorSendAsDenied")
+        if not self._directory.unknown_recipients.isdisjoint(map(str.lower, recipients)):
+            raise GraphRefused(400, "ErrorInvalidRecipients")
         if mailbox.is_blocked:
             raise GraphRefused(403, "ErrorMessageSubmissionBlocked")
         message = ReceivedMessage(
@@ -212,10 +230,20 @@ def _app_may(caller: Caller, mailbox: Mailbox, permission: str) -> bool:
 
 def _may_send_as(caller: Caller, mailbox: Mailbox, from_address: str) -> bool:
     """A person who sends as another needs `Mail.Send.Shared` besides the right; the app itself needs the right."""
-    if from_address.lower() in {mailbox.address.lower(), mailbox.user_principal_name.lower()}:
+    if from_address.lower() in map(str.lower, (mailbox.address, mailbox.user_principal_name, *mailbox.aliases)):
         return True
     has_right = from_address.lower() in map(str.lower, mailbox.send_as)
     return has_right and (caller.account is None or "Mail.Send.Shared" in caller.permissions)
+
+
+def _resource(draft: _Draft) -> dict[str, Any]:
+    return {
+        "id": draft.id,
+        "isDraft": True,
+        "hasAttachments": bool(draft.attachments),
+        "internetMessageId": number_of(draft.content),
+        **named_in(draft.content),
+    }
 
 
 def _is_mime(request: Request) -> bool:

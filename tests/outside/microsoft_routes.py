@@ -69,6 +69,7 @@ def graph_routes(
         routes += [
             route("POST", f"{owner}/sendMail", "sendMail", mailboxes.send_mail),
             route("POST", f"{owner}/messages", "draft", mailboxes.create_draft),
+            route("GET", f"{owner}/messages", "drafts", mailboxes.list_drafts),
             route("DELETE", message, "draft", mailboxes.delete_draft),
             route("POST", f"{message}/attachments", "draft", mailboxes.attach),
             route("POST", f"{message}/attachments/createUploadSession", "upload", mailboxes.create_upload),

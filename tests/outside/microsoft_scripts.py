@@ -10,9 +10,9 @@ from tests.outside.microsoft_errors import GraphRefused, SignInRefused
 from tests.outside.stand_in_http import Answer, Request
 from tests.outside.stand_in_scripts import Script
 
-GRAPH_STEPS = ("me", "users", "applications", "sendMail", "draft", "upload", "send")
+GRAPH_STEPS = ("me", "users", "applications", "sendMail", "draft", "drafts", "upload", "send")
 # Those that act in a mailbox.
-MAILBOX_STEPS = ("sendMail", "draft", "upload", "send")
+MAILBOX_STEPS = ("sendMail", "draft", "drafts", "upload", "send")
 PAGE_STEPS = ("authorize", "account", "consent", "adminconsent", "device", "other")
 STEPS = ("discovery", "keys", "devicecode", "token", *PAGE_STEPS, *GRAPH_STEPS)
 

@@ -417,6 +417,7 @@ def test_oneself_can_be_read(microsoft: MicrosoftServer, application: Applicatio
         "displayName": "Portal",
         "mail": PORTAL,
         "userPrincipalName": PORTAL,
+        "proxyAddresses": [f"SMTP:{PORTAL}"],
     }
     assert some.json() == {"mail": PORTAL, "userPrincipalName": PORTAL}
     assert code_of(without) == (403, "Authorization_RequestDenied")

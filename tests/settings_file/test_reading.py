@@ -57,6 +57,11 @@ def test_a_file_that_nests_too_deep_is_refused_without_exhausting_the_stack() ->
     assert refusal("a: " + "[" * 100_000).endswith("nested too deep")
 
 
+def test_a_long_key_above_many_values_cannot_grow() -> None:
+    assert refusal("? " + "k" * 501 + "\n: [1, 2]\n") == "line 1: keys of more than 500 characters lead here"
+    assert refusal("a: [" + "1, " * 100_000 + "1]\n").endswith("this holds too many values")
+
+
 def test_a_file_of_many_aliases_cannot_grow() -> None:
     bomb = "a: &a [x]\n" + "".join(f"{new}: &{new} [*{old},*{old}]\n" for old, new in pairwise("abcdefghi"))
 

@@ -54,7 +54,7 @@ def descendants(pid: int) -> list[int]:
 
 
 class Running:
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, **variables: str) -> None:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.output = folder / "output"
@@ -64,6 +64,7 @@ class Running:
             "PORTAL_INSTANCE": str(folder / "instance"),
             "PORTAL_SECRET_KEY": "canary-key-that-is-32-characters-long",
             "PORTAL_WEB_THREADS": "2",
+            **variables,
         }
         with self.output.open("wb") as output:
             self.process = subprocess.Popen(

@@ -42,6 +42,17 @@ def test_an_address_that_is_not_this_machine_s_is_refused(host: str, expected: s
 
 
 def test_requests_see_nothing_of_the_environment_that_is_secret_or_looks_like_a_header(tmp_path: Path) -> None:
+    shown = "[name for name in os.environ if name.startswith(('PORTAL_', 'HTTP_'))]"
+
+    assert in_a_web_process(tmp_path, shown) == "[]\n"
+
+
+def test_a_page_waits_for_the_interpreter_but_a_millisecond_for_each_that_computes(tmp_path: Path) -> None:
+    assert in_a_web_process(tmp_path, "sys.getswitchinterval() <= 0.0011") == "True\n"
+
+
+def in_a_web_process(tmp_path: Path, shown: str) -> str:
+    """What is printed of an expression where requests are answered."""
     environ = {name: value for name, value in os.environ.items() if not name.startswith("PORTAL_")}
     environ |= {
         "PORTAL_INSTANCE": str(tmp_path),
@@ -49,13 +60,13 @@ def test_requests_see_nothing_of_the_environment_that_is_secret_or_looks_like_a_
         "HTTP_X_FORWARDED_FOR": "192.0.2.1",
     }
     code = (
-        "import os; from portal.config import load_config; from portal.web_process import application\n"
+        "import os, sys; from portal.config import load_config; from portal.web_process import application\n"
         "application(load_config(), os.getppid())\n"
-        "print([name for name in os.environ if name.startswith(('PORTAL_', 'HTTP_'))])"
+        f"print({shown})"
     )
 
     ended = subprocess.run(
         [sys.executable, "-c", code], env=environ, capture_output=True, text=True, timeout=30, check=False
     )
 
-    assert ended.stdout == "[]\n"
+    return ended.stdout

@@ -308,6 +308,9 @@ PROMISED = [
 ]
 
 
+SCOPES_THAT_LOOK_LIKE_CODES = {"gmail.compose", "gmail.modify", "smtp.send"}
+
+
 @pytest.mark.parametrize("code", PROMISED)
 def test_a_code_that_scripts_rely_on_has_its_advice(code: str) -> None:
     diagnosis = diagnose(Step.CONNECT, code=code, target=TARGET)
@@ -336,7 +339,7 @@ def test_every_code_that_the_rooms_hand_over_is_in_the_table() -> None:
     }
 
     assert "tls.handshake_failed" in handed_over
-    assert handed_over - set(known) == set()
+    assert handed_over - set(known) == SCOPES_THAT_LOOK_LIKE_CODES
 
 
 def test_a_code_comes_before_the_reply_and_the_reply_chooses_among_its_wordings() -> None:

@@ -522,7 +522,8 @@ def test_a_message_beyond_the_limit_is_refused_before_anything_is_said(
 
     assert (type(error), error.step, error.code) == (PermanentError, Step.CONTENT, "graph.message_too_large")
     assert error.seen == (
-        f"the message has {len(MESSAGE.content)} bytes, Microsoft Graph takes {len(MESSAGE.content) - 1} at once"
+        f"the message has {len(MESSAGE.content)} bytes, Microsoft Graph takes {len(MESSAGE.content) - 1} at once,"
+        " without Mail.ReadWrite"
     )
     assert microsoft.requests == []
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from email import message_from_bytes
 from email.policy import SMTP
 
@@ -63,13 +63,15 @@ def transport(microsoft: MicrosoftServer, https: HTTPS) -> GraphTransport:
     return make(microsoft, https, microsoft.app_token(CLIENT))
 
 
-def make(microsoft: MicrosoftServer, https: HTTPS, token: str) -> GraphTransport:
+def make(
+    microsoft: MicrosoftServer, https: HTTPS, token: str, may_upload: Callable[[], bool] = lambda: True
+) -> GraphTransport:
     return GraphTransport(
         https,
         graph_url=microsoft.graph_url,
         mailbox=PORTAL,
         access_token=Tokens(token),
-        may_upload=True,
+        may_upload=may_upload,
         clock=lambda: NOW,
     )
 
@@ -138,6 +140,20 @@ def test_without_the_right_to_keep_drafts_only_the_large_message_fails(
 
     assert (type(error), error.code) == (PermanentError, "graph.message_too_large")
     assert small.recipients[0].verdict is Verdict.SENT
+
+
+def test_permission_is_asked_for_with_each_large_message(microsoft: MicrosoftServer, https: HTTPS) -> None:
+    """Consent may come and go while the way out stays open."""
+    answers = iter([False, True])
+    transport = make(microsoft, https, microsoft.app_token(CLIENT), may_upload=lambda: next(answers))
+
+    transport.send(composed(), may_proceed=always)
+    error = refused(transport)
+    transport.send(LARGE, may_proceed=always)
+
+    assert (type(error), error.code) == (PermanentError, "graph.message_too_large")
+    assert error.seen.endswith("Microsoft Graph takes 3000000 at once, without Mail.ReadWrite")
+    assert [one.how for one in microsoft.wait_for_messages(2)] == ["mime", "draft"]
 
 
 def test_a_mailbox_that_is_blocked_fails_no_large_message(
@@ -222,3 +238,40 @@ def test_when_the_answer_to_sending_is_lost_it_is_uncertain(
 
     assert {(one.verdict, one.code) for one in report.recipients} == {(Verdict.UNCERTAIN, "http.reply_lost")}
     assert len(microsoft.messages) == 1
+
+
+@pytest.mark.parametrize("script", [{"drop": "after"}, {"changes": {"id": None}}, {"changes": {"id": ""}}])
+def test_a_draft_whose_address_never_came_is_found_and_deleted(
+    microsoft: MicrosoftServer, transport: GraphTransport, script: dict[str, object]
+) -> None:
+    microsoft.on("draft", about="/messages {}", times=1, **script)  # type: ignore[arg-type]
+
+    error = refused(transport)
+
+    assert isinstance(error, TransientError)
+    assert [one.split()[0] for one in methods(microsoft)] == ["POST", "GET", "DELETE"]
+    transport.send(LARGE, may_proceed=always)
+    assert len(microsoft.messages) == 1
+
+
+def test_the_draft_of_another_part_of_the_message_is_left_alone(
+    microsoft: MicrosoftServer, transport: GraphTransport
+) -> None:
+    """What is under way to others has the same Message-ID."""
+    microsoft.on("draft", about="/messages {}", drop="after", times=1)
+    listed = {"value": [{"id": "theirs", "toRecipients": [{"emailAddress": {"address": "bob@contoso.test"}}]}]}
+    microsoft.on("drafts", body=listed)
+
+    refused(transport)
+
+    assert [one.split()[0] for one in methods(microsoft)] == ["POST", "GET"]
+
+
+def test_a_service_that_is_not_reached_is_not_asked_for_drafts(
+    microsoft: MicrosoftServer, transport: GraphTransport
+) -> None:
+    microsoft.on("draft", about="/messages {}", status=503)
+
+    refused(transport)
+
+    assert [one.split()[0] for one in methods(microsoft)] == ["POST"]

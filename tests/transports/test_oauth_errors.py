@@ -90,6 +90,22 @@ def test_where_no_number_is_known_the_error_is(text: str, code: str | None) -> N
     assert code_of_aadsts([], text) == code
 
 
+def test_a_personal_account_that_was_asked_for_more_is_told_from_a_dead_grant_by_the_words() -> None:
+    text = (
+        "invalid_grant AADSTS70000: The request was denied because one or more scopes requested are unauthorized or "
+        "expired. The user must first sign in and grant the client application access to the requested scope."
+    )
+
+    assert code_of_aadsts([70000], text) == "microsoft.consent_needed"
+    assert code_of_aadsts([70000], "invalid_grant AADSTS70000: Provided grant is malformed.") == "microsoft.grant_dead"
+
+
+@pytest.mark.parametrize("description", ["Bad Request", "Malformed auth code.", "Token has been expired or revoked."])
+def test_what_google_refuses_on_renewal_is_the_grant(description: str) -> None:
+    assert code_of_google("invalid_grant", description, "", is_renewal=True) == "google.grant_dead"
+    assert code_of_google("invalid_grant", "Account has been deleted", "", is_renewal=True) == "google.account_gone"
+
+
 def test_what_the_stand_in_says_is_known() -> None:
     refused = SignInRefused(7000215)
 

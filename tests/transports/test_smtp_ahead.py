@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from portal.transports import Abandoned, OutgoingMessage, PermanentError, QuotaReached, Reply, Verdict
+from portal.transports.smtp import MOST_MESSAGES
 from tests.outside.smtp_server import SMTPServer
 from tests.transports.conftest import MakeTransport, always, message
 
@@ -211,7 +212,7 @@ def test_nothing_goes_ahead_where_pipelining_is_not_offered(transport_to: MakeTr
 
 def test_the_last_message_of_a_connection_announces_none(server: SMTPServer, transport_to: MakeTransport) -> None:
     transport = transport_to(server)
-    messages = [message(f"user{number}@contoso.test") for number in range(102)]
+    messages = [message(f"user{number}@contoso.test") for number in range(MOST_MESSAGES + 2)]
 
     for one, following in zip(messages, [*messages[1:], None], strict=True):
         transport.send(one, may_proceed=always, following=following)

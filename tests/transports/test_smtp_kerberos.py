@@ -369,8 +369,8 @@ def test_the_check_names_the_identity_and_shows_no_ticket(
     with server_of(certificate=certificate) as server:
         results = checked(server, policy, security=Security.STARTTLS, ca_certificate=authority.pem)
 
-        assert results[Step.SETTINGS].seen == f"localhost, port {server.port}, STARTTLS, sign-in as this host"
-        assert results[Step.AUTHENTICATE].seen == "signed in as this host"
+        assert str(results[Step.SETTINGS].seen) == f"localhost, port {server.port}, STARTTLS, sign-in as this host"
+        assert str(results[Step.AUTHENTICATE].seen) == "signed in as this host"
         assert results[Step.DATA].status is StepStatus.PASS
         assert [line for line in results[Step.AUTHENTICATE].transcript if line.startswith("C: ")] == [
             "C: AUTH GSSAPI",
@@ -387,7 +387,7 @@ def test_the_check_asks_for_neither_user_name_nor_password_and_warns_of_mail_in_
         results = checked(server, policy, username="", password="")
 
         assert results[Step.SETTINGS].status is StepStatus.PASS
-        assert results[Step.TLS].seen == "not encrypted: mail travels in clear text"
+        assert str(results[Step.TLS].seen) == "not encrypted: mail travels in clear text"
         assert results[Step.AUTHENTICATE].status is StepStatus.PASS
 
 

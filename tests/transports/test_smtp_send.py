@@ -23,7 +23,7 @@ from portal.transports import (
     TransportError,
     Verdict,
 )
-from portal.transports.smtp import SMTPTransport
+from portal.transports.smtp import MOST_MESSAGES, SMTPTransport
 from portal.transports.smtp_envelope import stuffed_content
 from tests.outside.smtp_server import SMTPServer
 from tests.transports.conftest import CONTENT, MakeTransport, always, message, settings_of
@@ -413,13 +413,13 @@ def test_messages_share_a_connection_and_close_says_quit(server: SMTPServer, tra
     assert [received.session for received in server.messages] == [1, 1, 1]
 
 
-def test_a_connection_carries_at_most_a_hundred_messages(server: SMTPServer, transport_to: MakeTransport) -> None:
+def test_a_connection_carries_a_limited_number_of_messages(server: SMTPServer, transport_to: MakeTransport) -> None:
     transport = transport_to(server)
 
-    for _ in range(101):
+    for _ in range(MOST_MESSAGES + 1):
         transport.send(message(), may_proceed=always)
 
-    assert [received.session for received in server.messages] == [1] * 100 + [2]
+    assert [received.session for received in server.messages] == [1] * MOST_MESSAGES + [2]
 
 
 @PIPELINING

@@ -11,7 +11,7 @@ from sqlalchemy import Engine, create_engine, text
 from werkzeug.exceptions import TooManyRequests
 
 from portal import database
-from portal.web.limits import Allowed, Refused, allow, purge, require
+from portal.web.limits import Allowed, Refused, allow, client_key, purge, require
 
 NOON = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
 
@@ -109,3 +109,20 @@ def test_a_view_is_ended_by_429_with_the_seconds_to_wait(engine: Engine) -> None
 def test_a_rule_that_is_none_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="couldn't parse rate limit string"):
         allow(create_engine(f"sqlite:///{tmp_path / 'x'}"), "often", "sign-in")
+
+
+@pytest.mark.parametrize(
+    ("address", "counted_by"),
+    [
+        ("192.0.2.1", "192.0.2.1"),
+        ("2001:db8:1:2::1", "2001:db8:1:2::/64"),
+        ("2001:db8:1:2:ffff:ffff:ffff:ffff", "2001:db8:1:2::/64"),
+        ("2001:db8:1:3::1", "2001:db8:1:3::/64"),
+        ("fe80::1%eth0", "fe80::/64"),
+        ("::ffff:192.0.2.1", "192.0.2.1"),
+        ("", ""),
+        ("a socket", "a socket"),
+    ],
+)
+def test_clients_are_counted_by_their_address_and_with_ipv6_by_their_network(address: str, counted_by: str) -> None:
+    assert client_key(address) == counted_by

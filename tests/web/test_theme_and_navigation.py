@@ -74,10 +74,13 @@ def entries(html: str) -> list[str]:
     ("role", "expected"),
     [
         ("user", ["/", "/profile"]),
-        ("helpdesk", ["/", "/test-messages/new", "/profile"]),
+        ("helpdesk", ["/", "/test-messages/new", "/users", "/profile"]),
         (
             "admin",
-            ["/", "/email-settings", "/connections", "/test-messages/new", "/captured-mail", "/profile"],
+            [
+                *("/", "/email-settings", "/connections", "/servers", "/test-messages/new", "/captured-mail"),
+                *("/sign-in-settings", "/recovery-settings", "/users", "/audit-log", "/profile"),
+            ],
         ),
     ],
 )

@@ -11,6 +11,8 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from hmac import compare_digest
+from secrets import token_urlsafe
 from typing import Any
 
 from oauthlib.oauth2 import WebApplicationClient
@@ -25,12 +27,18 @@ from portal.connections.oauth.google_answers import (
     refusal,
     refuse_less,
 )
-from portal.connections.oauth.google_endpoints import API_SCOPE, SMTP_SCOPE, Endpoints, scopes_for
+from portal.connections.oauth.google_endpoints import API_SCOPE, SMTP_SCOPE, Endpoints, scopes_for, with_identity
 from portal.connections.oauth.google_service_account import service_account_token
 from portal.connections.oauth.held_grant import FRESH, LAST_RESORT, HeldGrant, NoGrant
-from portal.connections.oauth.id_tokens import NotOurs, claims_of, text_of
-from portal.connections.oauth.provider import AuthorizationRequest, Grant, Registration, with_either_secret
-from portal.connections.oauth.token_answers import json_object, lifetime, network_error, unexpected
+from portal.connections.oauth.id_tokens import NotOurs, claims_of, refuse_expired, text_of
+from portal.connections.oauth.provider import (
+    AuthorizationRequest,
+    Grant,
+    LessGranted,
+    Registration,
+    with_either_secret,
+)
+from portal.connections.oauth.token_answers import MustWait, json_object, lifetime, network_error, unexpected
 from portal.network.https import HTTPS, HTTPSError
 from portal.transports import ConnectionFault, Step, TransientError, TransportError
 from portal.transports.oauth_errors import BAD_SECRET
@@ -51,6 +59,7 @@ logging.getLogger("requests_oauthlib").setLevel(logging.INFO)
 
 _ISSUERS = {"https://accounts.google.com", "accounts.google.com"}
 _VERIFIER_LENGTH = 64
+_VERIFIED = (True, "true")  # Google has written it both ways; where nothing is said of it, nothing stands against it
 
 
 def redirect_problem(uri: str) -> Text | None:
@@ -69,21 +78,23 @@ class Google:
         self, registration: Registration, *, redirect_uri: str, state: str, scopes: tuple[str, ...], login_hint: str
     ) -> AuthorizationRequest:
         """See `ConsentProvider`. Consent is always asked for again: only then Google hands out a refresh token."""
-        client = WebApplicationClient(registration.client_id)
-        verifier = client.create_code_verifier(_VERIFIER_LENGTH)
+        client, asked = WebApplicationClient(registration.client_id), with_identity(scopes)
+        verifier, nonce = client.create_code_verifier(_VERIFIER_LENGTH), token_urlsafe(32)
         url = client.prepare_request_uri(
             self.https.plain.for_libraries(self.endpoints.authorization_url),
             redirect_uri=redirect_uri,
-            scope=list(scopes),
+            scope=list(asked),
             state=state,
             code_challenge=client.create_code_challenge(verifier, "S256"),
             code_challenge_method="S256",
             access_type="offline",
             prompt="consent",
+            nonce=nonce,
             **({"login_hint": login_hint} if login_hint else {}),
         )
         url = self.https.plain.as_called(url)
-        return AuthorizationRequest(url=url, secrets=json.dumps({"verifier": verifier, "scopes": list(scopes)}))
+        secrets = {"verifier": verifier, "nonce": nonce, "scopes": list(asked)}
+        return AuthorizationRequest(url=url, secrets=json.dumps(secrets))
 
     def redeem(
         self,
@@ -111,9 +122,9 @@ class Google:
         refuse_less(scopes, asked=held["scopes"])
         if not text_of(answer, "refresh_token"):
             raise ConnectionFault(Step.TOKEN, code="google.refresh_token_missing", seen="no refresh token came")
-        claims = self._claims_in(answer, registration.client_id)
+        claims = self._claims_in(answer, registration.client_id, nonce=held["nonce"], now=now)
         return HeldGrant(
-            renewal=answer["refresh_token"],
+            renewal=text_of(answer, "refresh_token"),
             access_token=answer["access_token"],
             expires_at=now + lifetime(answer.get("expires_in")),
             scopes=scopes,
@@ -140,20 +151,25 @@ class Google:
 
         try:
             answer, slot = self._ask(registration, refresh)
+        except MustWait:
+            raise  # whoever asks keeps the time, and the token that is still good
         except TransientError:
             if force or not held.lasts(LAST_RESORT, now=now):
                 raise
             return held.as_grant()
-        granted = granted_in(answer, otherwise=held.scopes)
-        refuse_less(granted, asked=scopes)
-        return HeldGrant(
+        renewed = HeldGrant(
             renewal=text_of(answer, "refresh_token") or held.renewal,
             access_token=answer["access_token"],
             expires_at=now + lifetime(answer.get("expires_in")),
-            scopes=granted,
+            scopes=granted_in(answer, otherwise=held.scopes),
             account=held.account,
             tenant=held.tenant,
         ).as_grant(secret_slot=slot)
+        try:
+            refuse_less(renewed.scopes, asked=scopes)
+        except ConnectionFault as fault:
+            raise LessGranted(code=fault.code, seen=fault.seen, renewed=renewed) from fault
+        return renewed
 
     def revoke(self, registration: Registration, stored: str) -> bool:  # noqa: ARG002 - the protocol's
         """See `ConsentProvider`. A grant that Google has forgotten already counts as told (RFC 7009 2.2)."""
@@ -194,13 +210,21 @@ class Google:
 
         return with_either_secret(registration, attempt, bad_secret=BAD_SECRET)
 
-    def _claims_in(self, answer: Mapping[str, Any], client_id: str) -> Mapping[str, Any]:
+    def _claims_in(self, answer: Mapping[str, Any], client_id: str, *, nonce: str, now: datetime) -> Mapping[str, Any]:
         try:
             claims = claims_of(text_of(answer, "id_token"), client_id=client_id, is_issuer=self._is_issuer)
+            refuse_expired(claims, now=now)
         except NotOurs as error:
             raise unexpected(str(error)) from error
+        if not compare_digest(text_of(claims, "nonce").encode(), nonce.encode()):
+            raise ConnectionFault(
+                Step.TOKEN, code="google.code_refused", seen="the ID token was made for another start of the consent"
+            )
         if not text_of(claims, "email"):
             raise unexpected("the answer does not tell which account consented")
+        if claims.get("email_verified", True) not in _VERIFIED:
+            seen = "Google has not verified that the address belongs to the account"
+            raise ConnectionFault(Step.TOKEN, code="google.address_unverified", seen=seen)
         return claims
 
     def _is_issuer(self, issuer: str) -> bool:

@@ -10,7 +10,14 @@ import requests
 from oauthlib.oauth2 import OAuth2Token, WebApplicationClient
 
 from portal.connections.oauth.id_tokens import text_of
-from portal.connections.oauth.token_answers import json_object, lifetime, plain_words, refuse_failures, unexpected
+from portal.connections.oauth.token_answers import (
+    json_object,
+    lifetime,
+    plain_words,
+    refuse_failures,
+    refuse_no_token,
+    secrets_in,
+)
 from portal.transports import ConnectionFault, Step, TransientError, TransportError
 from portal.transports.oauth_errors import PASSES_BY_ITSELF, code_of_google
 
@@ -44,25 +51,29 @@ def judged(response: requests.Response) -> requests.Response:
     """A compliance hook of requests-oauthlib: nothing but a token gets past it. Raises TransportError."""
     body = response.request.body
     form = parse_qs(body if isinstance(body, str) else "")
-    token_in(response.status_code, response.text, sent=[value for values in form.values() for value in values])
+    is_renewal = form.get("grant_type") == ["refresh_token"]
+    sent = secrets_in(form)
+    token_in(response.status_code, response.text, sent=sent, headers=response.headers, is_renewal=is_renewal)
     return response
 
 
-def token_in(status: int, text: str, *, sent: Iterable[str]) -> dict[str, Any]:
+def token_in(
+    status: int, text: str, *, sent: Iterable[str], headers: Mapping[str, str], is_renewal: bool = False
+) -> dict[str, Any]:
     """The answer, which holds an access token. `sent` are the secrets of the request. Raises TransportError."""
-    refuse_failures(status, code=_UNAVAILABLE)
+    refuse_failures(status, headers, code=_UNAVAILABLE)
     answer = json_object(text)
     if status >= 400 or "error" in answer:
-        raise refusal(answer, sent=sent)
-    if not text_of(answer, "access_token"):
-        raise unexpected("the answer holds no access token")
+        raise refusal(answer, sent=sent, is_renewal=is_renewal)
+    refuse_no_token(answer)
     return answer
 
 
-def refusal(answer: Mapping[str, Any], *, sent: Iterable[str] = ()) -> TransportError:
+def refusal(answer: Mapping[str, Any], *, sent: Iterable[str] = (), is_renewal: bool = False) -> TransportError:
     """The error that an answer's or a redirect's `error` stands for."""
     error, description = text_of(answer, "error"), text_of(answer, "error_description")
-    code = code_of_google(error, description, text_of(answer, "error_subtype")) or REFUSED
+    subtype = text_of(answer, "error_subtype")
+    code = code_of_google(error, description, subtype, is_renewal=is_renewal) or REFUSED
     kind = TransientError if code in PASSES_BY_ITSELF else ConnectionFault
     return kind(Step.TOKEN, code=code, seen=plain_words(description or error, without=sent))
 

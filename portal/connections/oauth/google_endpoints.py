@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Self
 from urllib.parse import urlsplit
 
 API_SCOPE = "https://www.googleapis.com/auth/gmail.send"
 SMTP_SCOPE = "https://mail.google.com/"  # the only one that smtp.gmail.com takes
+_IDENTITY = ("openid", "email")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,4 +36,9 @@ class Endpoints:
 
 def scopes_for(*, by_smtp: bool) -> tuple[str, ...]:
     """The least that sending needs, and the address of who consents."""
-    return ("openid", "email", SMTP_SCOPE if by_smtp else API_SCOPE)
+    return with_identity((SMTP_SCOPE if by_smtp else API_SCOPE,))
+
+
+def with_identity(permissions: Iterable[str]) -> tuple[str, ...]:
+    """The permissions, and what lets Google tell which account gave them: without it no answer says so."""
+    return tuple(dict.fromkeys((*_IDENTITY, *permissions)))

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 import jwt
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
@@ -101,7 +102,8 @@ def service_account_token(
         reply = https.post_form(endpoints.token_url, {"grant_type": _JWT_BEARER, "assertion": assertion})
     except HTTPSError as error:
         raise network_error(error) from error
-    answer = token_in(reply.status, reply.content.decode(errors="replace"), sent=(assertion,))
+    text = reply.content.decode(errors="replace")
+    answer = token_in(reply.status, text, sent=(assertion,), headers=reply.headers)
     return Grant(
         stored="",
         account=subject,
@@ -126,7 +128,7 @@ def _object(text: str) -> dict[str, object]:
 def _private_key(pem: str) -> RSAPrivateKey:
     try:
         key = load_pem_private_key(pem.encode(), password=None)
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, UnsupportedAlgorithm):
         key = None
     if not isinstance(key, RSAPrivateKey):
         raise UnusableKey(N_("The private key in the file cannot be read. Give the whole file as it was downloaded."))

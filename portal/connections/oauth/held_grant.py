@@ -27,6 +27,7 @@ class HeldGrant:
     scopes: frozenset[str]
     account: str
     tenant: str
+    addresses: frozenset[str] = frozenset()
 
     @classmethod
     def read(cls, stored: str) -> HeldGrant:
@@ -40,6 +41,7 @@ class HeldGrant:
                 scopes=frozenset(held["scopes"]),
                 account=held["account"],
                 tenant=held["tenant"],
+                addresses=frozenset(held.get("addresses", ())),
             )
         except (ValueError, KeyError, TypeError):  # their texts may hold a token
             raise NoGrant("the stored grant cannot be read") from None
@@ -57,6 +59,7 @@ class HeldGrant:
             "scopes": sorted(self.scopes),
             "account": self.account,
             "tenant": self.tenant,
+            "addresses": sorted(self.addresses),
         }
         return Grant(
             stored=json.dumps(held),
@@ -66,10 +69,13 @@ class HeldGrant:
             access_token=self.access_token,
             expires_at=self.expires_at,
             secret_slot=secret_slot,
+            addresses=self.addresses,
         )
 
 
-def without_access_token(grant: Grant) -> Grant:
-    """What renews a grant, alone. Raises NoGrant."""
-    stored = replace(HeldGrant.read(grant.stored), access_token="").as_grant().stored if grant.stored else ""
-    return replace(grant, stored=stored, access_token="")
+def with_what_renews(grant: Grant, renewed: Grant) -> Grant:
+    """A grant as it was, but for what renews it, which came with another. Raises NoGrant."""
+    if not grant.stored:
+        return grant
+    renewal = HeldGrant.read(renewed.stored).renewal
+    return replace(grant, stored=replace(HeldGrant.read(grant.stored), renewal=renewal).as_grant().stored)

@@ -18,6 +18,7 @@ import msal  # type: ignore[import-untyped]
 from portal.connections.oauth import redirects
 from portal.connections.oauth.held_grant import FRESH, LAST_RESORT, HeldGrant, NoGrant
 from portal.connections.oauth.id_tokens import text_of
+from portal.connections.oauth.microsoft_addresses import with_addresses
 from portal.connections.oauth.microsoft_admin_consent import admin_consent_given, admin_consent_url
 from portal.connections.oauth.microsoft_answers import refusal
 from portal.connections.oauth.microsoft_device import DeviceCode, device_code, poll_device_code
@@ -26,17 +27,20 @@ from portal.connections.oauth.microsoft_secrets import looks_like_a_secret_id, s
 from portal.connections.oauth.microsoft_sign_in import (
     application,
     fault,
+    for_msal,
     granted_in,
     missing_in,
     msal_errors,
     new_grant,
+    refuse_missing,
     renewal_in,
     with_credential,
 )
-from portal.connections.oauth.provider import AuthorizationRequest, Grant, Registration
-from portal.connections.oauth.token_answers import lifetime
+from portal.connections.oauth.provider import AuthorizationRequest, Grant, LessGranted, Registration
+from portal.connections.oauth.token_answers import MustWait, lifetime
 from portal.network.https import HTTPS
-from portal.transports import TransientError
+from portal.transports import ConnectionFault, TransientError
+from portal.transports.graph_check import claims_of, roles_in
 from portal.wording import Text
 
 __all__ = [
@@ -55,8 +59,12 @@ __all__ = [
 
 
 def redirect_problem(uri: str) -> Text | None:
-    """Why Microsoft would not register the redirect URI, None where nothing is known against it."""
-    return redirects.redirect_problem(uri, provider="Microsoft", needs_public_name=False)
+    """Why Microsoft's form would not take the redirect URI, None where nothing is known against it.
+
+    Names of inner networks and, with https, addresses in figures are good enough. Source: Microsoft's page "Redirect
+    URI (reply URL) restrictions and limitations".
+    """
+    return redirects.redirect_problem(uri, provider="Microsoft", needs_public_name=False, needs_localhost=True)
 
 
 @dataclass(frozen=True)
@@ -76,7 +84,7 @@ class Microsoft:
         """See `ConsentProvider`. Asks Microsoft for the tenant's addresses, so a wrong tenant is told here."""
         with msal_errors():
             flow = self._application(registration, "").initiate_auth_code_flow(
-                list(scopes),
+                for_msal(scopes),
                 redirect_uri=redirect_uri,
                 state=state,
                 prompt="select_account",
@@ -111,7 +119,7 @@ class Microsoft:
             )
 
         grant, slot = with_credential(registration, attempt)
-        return grant.as_grant(secret_slot=slot)
+        return with_addresses(grant, registration, https=self.https, endpoints=endpoints).as_grant(secret_slot=slot)
 
     def renew(
         self, registration: Registration, stored: str, *, scopes: tuple[str, ...], now: datetime, force: bool = False
@@ -128,6 +136,8 @@ class Microsoft:
             grant, slot = with_credential(
                 registration, lambda secret: self._renewed(registration, secret, held, scopes=scopes, now=now)
             )
+        except MustWait:
+            raise  # whoever asks keeps the time, and the token that is still good
         except TransientError:
             if not (may_serve and held.lasts(LAST_RESORT, now=now)):
                 raise
@@ -150,18 +160,24 @@ class Microsoft:
             signed_in = self._application(registration, secret, cache)
             accounts = signed_in.get_accounts()
             answer = accounts and signed_in.acquire_token_silent_with_error(
-                list(scopes), accounts[0], force_refresh=True
+                for_msal(scopes), accounts[0], force_refresh=True
             )
         if not answer:
             raise fault("microsoft.grant_dead", "the stored grant is for another sign-in host or application")
-        return HeldGrant(
+        renewed = HeldGrant(
             renewal=renewal_in(cache),
             access_token=text_of(answer, "access_token"),
             expires_at=now + lifetime(answer.get("expires_in")),
-            scopes=granted_in(answer, asked=scopes),
+            scopes=granted_in(answer, otherwise=scopes),
             account=held.account,
             tenant=held.tenant,
+            addresses=held.addresses,
         )
+        try:
+            refuse_missing(renewed.scopes, asked=scopes)
+        except ConnectionFault as less:
+            raise LessGranted(code=less.code, seen=less.seen, renewed=renewed.as_grant()) from less
+        return renewed
 
     def _application(
         self, registration: Registration, secret: str, cache: msal.SerializableTokenCache | None = None
@@ -173,8 +189,8 @@ class Microsoft:
 def app_token(registration: Registration, *, scope: str, https: HTTPS, endpoints: Endpoints, now: datetime) -> Grant:
     """A token of the application itself (client credentials), by secret, certificate or federated token file.
 
-    `scope` is one resource's `.default`. Nothing is stored: the next token is asked for in the same way. Raises
-    TransportError of the step TOKEN.
+    `scope` is one resource's `.default`; what it stands for is added to the grant's scopes as far as the token names
+    it. Nothing is stored: the next token is asked for in the same way. Raises TransportError of the step TOKEN.
     """
     if not registration.tenant_id or registration.tenant_id.lower() in ANY_TENANT:
         raise fault("microsoft.tenant_needed", "an application signs in to one organisation, named by its tenant")
@@ -187,12 +203,13 @@ def app_token(registration: Registration, *, scope: str, https: HTTPS, endpoints
             return signed_in.acquire_token_for_client([scope]), signed_in.authority.tenant
 
     (answer, tenant), slot = with_credential(registration, attempt)
+    access_token = text_of(answer, "access_token")
     return Grant(
         stored="",
         account="",
         tenant=tenant,
-        scopes=frozenset({scope}),
-        access_token=text_of(answer, "access_token"),
+        scopes=frozenset({scope, *roles_in(claims_of(access_token) or {})}),
+        access_token=access_token,
         expires_at=now + lifetime(answer.get("expires_in")),
         secret_slot=slot,
     )

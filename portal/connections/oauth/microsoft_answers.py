@@ -18,7 +18,8 @@ from portal.connections.oauth.token_answers import (
     network_error,
     plain_words,
     refuse_failures,
-    unexpected,
+    refuse_no_token,
+    secrets_in,
 )
 from portal.network.https import HTTPSError
 from portal.transports import ConnectionFault, Step, TransientError, TransportError
@@ -38,6 +39,9 @@ class Answer(Protocol):
 
     @property
     def text(self) -> str: ...
+
+    @property
+    def headers(self) -> Mapping[str, str]: ...
 
 
 class Client(Protocol):
@@ -95,14 +99,14 @@ def _judged(ask: Callable[..., Answer], url: str, options: Mapping[str, Any]) ->
         answer = ask(url, **options)
     except HTTPSError as error:
         raise network_error(error) from error
-    refuse_failures(answer.status_code, code=_UNAVAILABLE)
+    refuse_failures(answer.status_code, answer.headers, code=_UNAVAILABLE)
     said, form = json_object(answer.text), options.get("data") or {}
-    if said.get("error") in PENDING:
+    if text_of(said, "error") in PENDING:
         return GoodAnswer(answer.status_code, json.dumps(said))
     if answer.status_code >= 400 or "error" in said:
-        raise refusal(said, sent=[value for value in form.values() if isinstance(value, str)])
-    if "grant_type" in form and not text_of(said, "access_token"):
-        raise unexpected("the answer holds no access token")
+        raise refusal(said, sent=secrets_in(form))
+    if "grant_type" in form:
+        refuse_no_token(said)
     return GoodAnswer(answer.status_code, json.dumps(_readable(said)))
 
 
@@ -110,9 +114,9 @@ def _readable(said: Mapping[str, Any]) -> dict[str, Any]:
     """Without the fields that msal computes with and that may hold anything."""
     odd = {"ext_expires_in", "expires_on", "refresh_in"}
     readable = {name: value for name, value in said.items() if name not in odd}
-    if "access_token" in said or "device_code" in said:
+    if not {"access_token", "device_code", "expires_in"}.isdisjoint(said):
         readable["expires_in"] = int(lifetime(said.get("expires_in")).total_seconds())
-    if "device_code" in said:
+    if not {"device_code", "interval"}.isdisjoint(said):
         readable["interval"] = _poll_seconds(said.get("interval"))
     return readable
 

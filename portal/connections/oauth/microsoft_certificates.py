@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import (
@@ -83,14 +84,14 @@ def pair_problem(private_key: str, public_certificate: str) -> Text | None:
     """Why Microsoft would not take the pair, None where nothing is known against it."""
     try:
         key = load_pem_private_key(private_key.encode(), password=None)
-    except (ValueError, TypeError):  # TypeError: it asks for a passphrase
+    except (ValueError, TypeError, UnsupportedAlgorithm):  # TypeError: it asks for a passphrase
         return N_("The private key cannot be read. Give it in PEM form, without a passphrase.")
     if not isinstance(key, rsa.RSAPrivateKey) or key.key_size < _LEAST_KEY_BITS:
         return N_("Microsoft takes RSA keys of 2,048 bits or more. Make a new key pair.")
     try:
-        certificate = x509.load_pem_x509_certificate(public_certificate.encode())
-    except ValueError:
+        certified = x509.load_pem_x509_certificate(public_certificate.encode()).public_key()
+    except (ValueError, UnsupportedAlgorithm):
         return N_("The certificate cannot be read. Give it in PEM form, from -----BEGIN CERTIFICATE----- on.")
-    if certificate.public_key() != key.public_key():
+    if certified != key.public_key():
         return N_("The certificate does not belong to the private key. Make a new key pair, or give both of one.")
     return None

@@ -16,9 +16,16 @@ import msal  # type: ignore[import-untyped]
 
 from portal.connections.oauth.held_grant import HeldGrant
 from portal.connections.oauth.id_tokens import text_of
+from portal.connections.oauth.microsoft_addresses import with_addresses
 from portal.connections.oauth.microsoft_answers import PENDING, JudgedClient
 from portal.connections.oauth.microsoft_endpoints import Endpoints
-from portal.connections.oauth.microsoft_sign_in import authority_of, msal_errors, new_grant, refuse_other_clouds
+from portal.connections.oauth.microsoft_sign_in import (
+    authority_of,
+    for_msal,
+    msal_errors,
+    new_grant,
+    refuse_other_clouds,
+)
 from portal.connections.oauth.provider import Grant, Registration, with_either_secret
 from portal.connections.oauth.token_answers import unexpected
 from portal.network.https import HTTPS
@@ -41,7 +48,7 @@ def device_code(
 ) -> DeviceCode:
     """Begin. Raises TransportError of the step TOKEN."""
     with msal_errors():
-        flow = _application(registration, https=https, endpoints=endpoints).initiate_device_flow(list(scopes))
+        flow = _application(registration, https=https, endpoints=endpoints).initiate_device_flow(for_msal(scopes))
         lasts = timedelta(seconds=flow["expires_in"])
     return _shown(flow, scopes=scopes, expires_at=now + lasts)
 
@@ -68,7 +75,9 @@ def poll_device_code(
         return new_grant(answer, cache, registration=registration, endpoints=endpoints, asked=scopes, now=now)
 
     outcome, slot = with_either_secret(registration, attempt, bad_secret=BAD_SECRET)
-    return outcome if isinstance(outcome, DeviceCode) else outcome.as_grant(secret_slot=slot)
+    if isinstance(outcome, DeviceCode):
+        return outcome
+    return with_addresses(outcome, registration, https=https, endpoints=endpoints).as_grant(secret_slot=slot)
 
 
 def _application(

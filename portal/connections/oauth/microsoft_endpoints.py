@@ -15,7 +15,8 @@ from urllib.parse import quote, urlsplit
 from portal.connections.oauth.provider import Cloud
 
 # Tenants that stand for any organisation, or any account at all.
-ANY_TENANT = frozenset({"common", "organizations", "consumers"})
+PERSONAL_TENANT = "consumers"  # for Outlook.com, Hotmail and the like
+ANY_TENANT = frozenset({"common", "organizations", PERSONAL_TENANT})
 _TENANT = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?")
 _GUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.IGNORECASE)
 

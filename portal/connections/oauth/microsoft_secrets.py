@@ -38,7 +38,7 @@ def secret_expiry(
         )
     except HTTPSError as error:
         raise network_error(error) from error
-    refuse_failures(answer.status, code="graph.unavailable")
+    refuse_failures(answer.status, answer.headers, code="graph.unavailable")
     if answer.status != 200:
         return None
     held = json_object(answer.content.decode(errors="replace"))

@@ -38,6 +38,7 @@ logging.getLogger("msal").setLevel(logging.INFO)
 _LONGEST_TOKEN = 64 * 1024
 _JWT = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")  # RFC 7519 section 3
 ANY_ORGANISATION = "organizations"
+_RESERVED = frozenset({"openid", "profile", "offline_access"})  # msal raises ValueError for them
 _STORED = ("RefreshToken", "Account", "AppMetadata")  # the parts of msal's cache that renew a token
 
 
@@ -93,6 +94,15 @@ def with_credential(registration: Registration, attempt: Callable[[str], T]) -> 
     return with_either_secret(registration, attempt, bad_secret=BAD_SECRET)
 
 
+def for_msal(scopes: Iterable[str]) -> list[str]:
+    """The scopes as msal takes them. Raises ConnectionFault for those that it asks for by itself."""
+    asked = list(scopes)
+    reserved = [scope for scope in asked if scope.lower() in _RESERVED]
+    if reserved:
+        raise fault("microsoft.scope_invalid", f"asked for in any case, and not to be named: {' '.join(reserved)}")
+    return asked
+
+
 @contextmanager
 def msal_errors() -> Iterator[None]:
     """msal's own exceptions as TransportError. Their texts hold parts of answers, so none is kept."""
@@ -100,9 +110,11 @@ def msal_errors() -> Iterator[None]:
         yield
     except TransportError:
         raise
+    except RecursionError:  # no RuntimeError like the others
+        raise unexpected("the answer cannot be read") from None
     except RuntimeError:  # the nonce of the ID token is another flow's
         raise fault("microsoft.flow_mixed_up", "the ID token was made for another start of the consent") from None
-    except (ValueError, LookupError, TypeError, AttributeError):
+    except (ValueError, LookupError, TypeError, AttributeError, OverflowError):
         raise unexpected("the answer cannot be read") from None
 
 
@@ -116,29 +128,37 @@ def new_grant(
     now: datetime,
 ) -> HeldGrant:
     """What a person's consent brought. Raises ConnectionFault where it is not what was asked for."""
-    claims = _claims_in(answer, registration, endpoints)
+    claims, asked = _claims_in(answer, registration, endpoints), tuple(asked)
+    granted = granted_in(answer, otherwise=asked)
+    refuse_missing(granted, asked=asked)
     return HeldGrant(
         renewal=renewal_in(cache),
         access_token=text_of(answer, "access_token"),
         expires_at=now + lifetime(answer.get("expires_in")),
-        scopes=granted_in(answer, asked=asked),
+        scopes=granted,
         account=_account_in(claims),
         tenant=text_of(claims, "tid"),
     )
 
 
-def granted_in(answer: Mapping[str, Any], *, asked: Iterable[str]) -> frozenset[str]:
-    """The granted scopes, which hold those asked for. Raises ConnectionFault."""
-    granted = frozenset(text_of(answer, "scope").split() or asked)
+def granted_in(answer: Mapping[str, Any], *, otherwise: Iterable[str]) -> frozenset[str]:
+    """The scopes that were granted; without `scope` it is what was asked for (RFC 6749 5.1)."""
+    return frozenset(text_of(answer, "scope").split() or otherwise)
+
+
+def refuse_missing(granted: Iterable[str], *, asked: Iterable[str]) -> None:
+    """Raise ConnectionFault where less was granted than asked for."""
     missing = missing_in(granted, asked=asked)
     if missing:
         raise fault("microsoft.consent_needed", f"not granted: {' '.join(missing)}")
-    return granted
 
 
 def missing_in(granted: Iterable[str], *, asked: Iterable[str]) -> list[str]:
-    """What was asked for and not granted. Microsoft writes a scope with or without its resource, in either case."""
-    names = {_name_of(scope) for scope in granted}
+    """What was asked for and not granted. Microsoft writes a scope with or without its resource, in either case.
+
+    `.default` stands for all that is registered, which the answer names in its place.
+    """
+    names = {_name_of(scope) for scope in granted} | {".default"}
     return sorted(scope for scope in asked if _name_of(scope) not in names)
 
 

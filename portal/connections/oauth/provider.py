@@ -12,7 +12,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Protocol, TypeVar
 
-from portal.transports import ConnectionFault
+from portal.mail.addresses import same_address_key
+from portal.transports import ConnectionFault, Step
 
 T = TypeVar("T")
 
@@ -63,18 +64,37 @@ class Grant:
     access_token: str = field(repr=False)
     expires_at: datetime
     secret_slot: int  # 1; 2: the first secret was refused, the next one worked; 0: no secret was needed
+    addresses: frozenset[str] = frozenset()  # what else the provider calls the account: Microsoft's mail addresses
 
     @property
     def account_key(self) -> str:
         """The account in the form in which addresses are compared."""
         return self.account.casefold()
 
+    def is_of(self, address: str) -> bool:
+        """Whether the address is one of whoever consented."""
+        wanted = same_address_key(address)
+        return wanted != "" and wanted in map(same_address_key, {self.account, *self.addresses})
+
+
+class LessGranted(ConnectionFault):
+    """A renewal brought fewer permissions than were asked for.
+
+    `renewed` is what came all the same. Its refresh token may be the only one that still works, so it is to be kept;
+    its access token is not to be used.
+    """
+
+    def __init__(self, *, code: str, seen: str, renewed: Grant) -> None:
+        super().__init__(Step.TOKEN, code=code, seen=seen)
+        self.renewed = renewed
+
 
 class ConsentProvider(Protocol):
     """One provider. Every function but `revoke` raises TransportError of the step TOKEN.
 
     ConnectionFault: somebody must mend something, or consent again (its code says which). TransientError: the
-    network or the provider failed; what is stored stays good.
+    network or the provider failed; what is stored stays good. MustWait is the TransientError of a provider that
+    says how long to leave it alone: whoever asks for tokens does.
     """
 
     def authorization_request(
@@ -98,7 +118,8 @@ class ConsentProvider(Protocol):
     ) -> Grant:
         """A token that is good for five minutes and more, from the provider only where it must be.
 
-        `force` asks for a new one in any case: the last was refused.
+        `force` asks for a new one in any case: the last was refused. Raises LessGranted where the provider answered
+        with less than `scopes`.
         """
 
     def revoke(self, registration: Registration, stored: str) -> bool:

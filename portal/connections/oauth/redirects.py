@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ipaddress import IPv6Address
 from urllib.parse import SplitResult, urlsplit
 
 from portal.network.host_names import as_address
@@ -15,11 +16,11 @@ _PRIVATE_ENDINGS = (
 )
 
 
-def redirect_problem(uri: str, *, provider: str, needs_public_name: bool) -> Text | None:
+def redirect_problem(uri: str, *, provider: str, needs_public_name: bool, needs_localhost: bool = False) -> Text | None:
     """Why the URI cannot be registered at the provider of that name, None where nothing is known against it.
 
     `needs_public_name` is the rule of providers that take neither raw addresses nor names of inner networks;
-    loopback is exempt from it, and from https.
+    loopback is exempt from it, and from https. With `needs_localhost` it is so only by the name localhost.
     """
     try:
         parts = urlsplit(uri)
@@ -31,8 +32,12 @@ def redirect_problem(uri: str, *, provider: str, needs_public_name: bool) -> Tex
         return _not_an_address()
     if "#" in uri:
         return N_("The redirect address must not have a part after #. Change the portal's public address.")
-    if _is_loopback(host):
+    if host == _LOCALHOST:
         return None
+    address = as_address(host)
+    if address is not None and address.is_loopback:
+        is_refused = needs_localhost and parts.scheme == "http"
+        return _not_by_figures(parts, provider, is_v6=isinstance(address, IPv6Address)) if is_refused else None
     return _not_encrypted(parts) or (_not_public(host, provider) if needs_public_name else None)
 
 
@@ -43,9 +48,22 @@ def _not_an_address() -> Text:
     )
 
 
-def _is_loopback(host: str) -> bool:
-    address = as_address(host)
-    return host == _LOCALHOST if address is None else address.is_loopback
+def _not_by_figures(parts: SplitResult, provider: str, *, is_v6: bool) -> Text:
+    """Loopback by http:// and its address, which only the manifest takes, and of IPv6 nothing."""
+    port = f":{parts.port}" if parts.port else ""
+    found = {"provider": provider, "host": parts.hostname or "", "localhost": f"http://{_LOCALHOST}{port}"}
+    if is_v6:
+        return N_(
+            "%(provider)s does not accept http:// with %(host)s. Set PORTAL_PUBLIC_URL to %(localhost)s, start the "
+            "portal again and open it there, or give it an address with https://.",
+            **found,
+        )
+    return N_(
+        "%(provider)s's form does not let you type http:// with %(host)s: of such addresses it takes http://localhost "
+        "alone. Set PORTAL_PUBLIC_URL to %(localhost)s, start the portal again and open it there. Or register the "
+        "redirect URL in the application's manifest, or give the portal an address with https://.",
+        **found,
+    )
 
 
 def _not_encrypted(parts: SplitResult) -> Text | None:

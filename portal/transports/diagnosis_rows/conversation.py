@@ -100,6 +100,15 @@ ROWS = (
         ),
     ),
     Row(
+        code="settings.consent_not_stored",
+        cause=N_("The provider agreed, but the portal could not store the consent, so nothing is kept of it."),
+        who=YOU,
+        remedy=N_(
+            "Ask for the consent once more. Does it happen again? Then run portal doctor on the portal's machine, "
+            "which says what is wrong with the database."
+        ),
+    ),
+    Row(
         code="smtp.greeting_refused",
         cause=N_("%(host)s greeted the portal with a refusal."),
         who=HOST_ADMINISTRATOR,

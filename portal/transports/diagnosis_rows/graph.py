@@ -57,7 +57,8 @@ ROWS = (
             "New-ServicePrincipal -AppId %(client_id_argument)s -ObjectId <object ID of the enterprise application>; "
             "New-ManagementScope -Name 'Mail Portal' -RecipientRestrictionFilter %(mailbox_filter)s; "
             "New-ManagementRoleAssignment -App %(client_id_argument)s -Role 'Application Mail.Send' "
-            "-CustomResourceScope 'Mail Portal'. Only then take Mail.Send away in the Microsoft Entra admin center "
+            "-CustomResourceScope 'Mail Portal'. The steps in the connection's form hold the same commands, with the "
+            "object ID and your cloud filled in. Only then take Mail.Send away in the Microsoft Entra admin center "
             "(App registrations, the application, API permissions), since rights add up. Test it with "
             "Test-ServicePrincipalAuthorization -Identity %(client_id_argument)s -Resource %(mailbox_argument)s; it "
             "acts within two hours."
@@ -122,6 +123,17 @@ ROWS = (
         ),
     ),
     Row(
+        code="graph.sends_as_another",
+        cause=N_("Mail is from %(sender)s, which is not the address of %(mailbox)s, the mailbox that sends it."),
+        who=MICROSOFT_ADMINISTRATOR,
+        remedy=N_(
+            "That takes the right “Send as”, and a test message shows whether it is there. Where it is not, use the "
+            "mailbox's own address as From address, here or under Email settings, or give the right, which takes up to "
+            "an hour, in Exchange Online PowerShell: Add-RecipientPermission -Identity %(sender_argument)s -Trustee "
+            "%(mailbox_argument)s -AccessRights SendAs"
+        ),
+    ),
+    Row(
         code="graph.mailbox_not_found",
         cause=N_("Microsoft 365 knows no mailbox %(mailbox)s in this organisation."),
         who=YOU,
@@ -173,7 +185,8 @@ ROWS = (
         remedy=N_(
             "Send smaller attachments or a link to them. Larger ones can go by upload: that needs the permission "
             "Mail.ReadWrite (Microsoft Entra admin center, App registrations, the application %(client_id)s, API "
-            "permissions). Or send through smtp.office365.com, which takes more."
+            "permissions; where a person consents, in the field Scope, too). Or send through smtp.office365.com, which "
+            "takes more."
         ),
     ),
     Row(

@@ -6,7 +6,7 @@ README for NTLM's credential file.
 
 from __future__ import annotations
 
-from portal.transports.diagnosis_rows.row import HOST_ADMINISTRATOR, Row
+from portal.transports.diagnosis_rows.row import HOST_ADMINISTRATOR, YOU, Row
 from portal.wording import N_
 
 _OPERATOR = N_("whoever runs the portal's machine")
@@ -92,6 +92,18 @@ ROWS = (
             "Best let %(host)s offer Kerberos (GSSAPI). Else write one line, DOMAIN:USER:PASSWORD, into a file that "
             "only the account that the portal runs as can read, name its path in NTLM_USER_FILE and start the portal "
             "again."
+        ),
+    ),
+    Row(
+        code="smtp.ntlm_needs_verified_tls",
+        cause=N_(
+            "NTLM at %(host)s needs an encrypted connection whose certificate is checked: whoever reads its answer can "
+            "sign in with it elsewhere."
+        ),
+        who=YOU,
+        remedy=N_(
+            "Set the encryption of this connection to STARTTLS or implicit TLS, and check the server's certificate: "
+            "one of your own authority goes to “Own certificate authority”. Or let %(host)s offer Kerberos (GSSAPI)."
         ),
     ),
     Row(

@@ -221,6 +221,15 @@ ROWS = (
         ),
     ),
     Row(
+        code="google.address_unverified",
+        cause=N_("The account that gave its consent bears an address that Google has not verified."),
+        who=MAILBOX_OWNER,
+        remedy=N_(
+            "Whoever owns the account opens https://myaccount.google.com/email and confirms its address. Then press "
+            "Connect on this connection's page, or sign in there with another account."
+        ),
+    ),
+    Row(
         code="google.sign_in_unavailable",
         cause=N_("Google's sign-in is out of order for the moment, or asks to slow down."),
         who=NOBODY,

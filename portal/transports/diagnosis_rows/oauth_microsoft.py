@@ -111,6 +111,28 @@ ROWS = (
         ),
     ),
     Row(
+        code="microsoft.next_secret_wrong",
+        cause=N_(
+            "Microsoft does not accept what stands in the field Next client secret. Very often it is the Secret ID."
+        ),
+        who=YOU,
+        remedy=N_(
+            "In the Microsoft Entra admin center open App registrations, the application %(client_id)s, Certificates & "
+            "secrets, New client secret, and copy the column Value, not Secret ID, to the field Next client secret. "
+            "The client secret that is in use still works: nothing has stopped."
+        ),
+    ),
+    Row(
+        code="microsoft.next_secret_expired",
+        cause=N_("The secret in the field Next client secret has expired."),
+        who=MICROSOFT_ADMINISTRATOR,
+        remedy=N_(
+            "In the Microsoft Entra admin center open App registrations, the application %(client_id)s, Certificates & "
+            "secrets, New client secret, and type its Value in the field Next client secret, or remove the one that is "
+            "stored there. The client secret that is in use still works: nothing has stopped."
+        ),
+    ),
+    Row(
         code="microsoft.secret_missing",
         cause=N_(
             "The application %(client_id)s has to prove itself, but the connection has neither secret nor certificate."

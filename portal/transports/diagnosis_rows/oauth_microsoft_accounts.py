@@ -156,8 +156,8 @@ ROWS = (
         cause=N_("The account that gave its consent is not %(mailbox)s, the mailbox of this connection."),
         who=YOU,
         remedy=N_(
-            "If it is not an address of the same mailbox, connect again and choose %(mailbox)s on Microsoft's page, or "
-            "change the mailbox in the form."
+            "Press Connect on this connection's page and choose %(mailbox)s on Microsoft's page, or enter the account "
+            "that consented as the mailbox in the form. To send as another address, set that as the From address."
         ),
     ),
     Row(

@@ -198,6 +198,24 @@ ROWS = (
         said=_BAD_CREDENTIALS,
     ),
     Row(
+        code="smtp.token_host_refused",
+        cause=N_("%(host)s is no server of the provider's: whoever takes an access token could send as the mailbox."),
+        who=YOU,
+        remedy=N_(
+            "Leave the host empty, so that mail goes to the provider's own server. A gateway of your own has to be "
+            "named in PORTAL_MAIL_ALLOW by whoever runs the portal's machine."
+        ),
+    ),
+    Row(
+        code="smtp.token_needs_verified_tls",
+        cause=N_("An access token goes only where the server's certificate is checked, and here it is not."),
+        who=YOU,
+        remedy=N_(
+            "Switch the check of the certificate on. Where it comes from your own authority, paste the authority's "
+            "certificate into “Own certificate authority”."
+        ),
+    ),
+    Row(
         code="smtp.bad_credentials",
         cause=N_("%(host)s does not accept the user name %(username)s with this password."),
         who=YOU,

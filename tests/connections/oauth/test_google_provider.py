@@ -79,6 +79,7 @@ def test_the_browser_is_sent_with_all_that_a_lasting_grant_needs(google: Google)
 
     asked = {name: values[0] for name, values in parse_qs(urlsplit(begun.url).query).items()}
     assert len(asked.pop("code_challenge")) == 43
+    assert len(asked.pop("nonce")) == 43
     assert asked == {
         "response_type": "code",
         "client_id": CLIENT_ID,
@@ -317,16 +318,49 @@ def test_a_code_works_once(google: Google, server: GoogleServer, now: datetime) 
         ({"aud": "another-client"}, "for another application"),
         ({"iss": "https://evil.example"}, "from another provider"),
         ({"email": None}, "which account consented"),
+        ({"exp": None}, "until when it holds"),
+        ({"exp": True}, "until when it holds"),
+        ({"exp": 1_600_000_000}, "is over already"),
     ],
 )
 def test_an_id_token_that_is_not_for_this_portal_is_refused(
     google: Google, server: GoogleServer, now: datetime, claims: dict[str, object], reason: str
 ) -> None:
-    usual = {"iss": "https://accounts.google.com", "aud": CLIENT_ID, "sub": "1", "email": PORTAL}
-    server.on("token", changes={"id_token": unsigned({"alg": "RS256"}, usual | claims)})
-
     with pytest.raises(TransientError, match=reason):
-        connect(google, server, now)
+        redeem_with(google, server, now, claims)
+
+
+@pytest.mark.parametrize("nonce", ["of another start", "", None, 7])
+def test_an_id_token_of_another_start_is_refused(
+    google: Google, server: GoogleServer, now: datetime, nonce: object
+) -> None:
+    with pytest.raises(ConnectionFault) as error:
+        redeem_with(google, server, now, {"nonce": nonce})
+
+    assert error.value.code == "google.code_refused"
+
+
+@pytest.mark.parametrize(("is_verified", "expected"), [(False, False), ("false", False), (None, False), ("true", True)])
+def test_an_address_that_google_has_not_verified_is_nobodys(
+    google: Google, server: GoogleServer, now: datetime, is_verified: object, expected: bool
+) -> None:
+    codes = []
+    try:
+        redeem_with(google, server, now, {"email_verified": is_verified})
+    except ConnectionFault as fault:
+        codes.append(fault.code)
+
+    assert codes == ([] if expected else ["google.address_unverified"])
+
+
+def redeem_with(google: Google, server: GoogleServer, now: datetime, claims: dict[str, object]) -> Grant:
+    """A consent whose ID token is the usual one, but for these claims."""
+    begun = begin(google)
+    params, nonce = allow(server, begun), json.loads(begun.secrets)["nonce"]
+    usual = {"iss": "https://accounts.google.com", "aud": CLIENT_ID, "sub": "1", "email": PORTAL, "nonce": nonce}
+    ends = int((now + timedelta(hours=1)).timestamp())
+    server.on("token", changes={"id_token": unsigned({"alg": "RS256"}, usual | {"exp": ends} | claims)})
+    return google.redeem(APP, begun.secrets, params, redirect_uri=CALLBACK, now=now)
 
 
 @pytest.mark.parametrize("id_token", ["", "a.b", "a.b.c", "e30.e30.e30", "e30.W10.", MISSING, None, 7])

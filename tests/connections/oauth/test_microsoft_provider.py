@@ -836,7 +836,7 @@ def test_an_application_gets_a_token_by_its_secret(
 
     assert send(https, server, grant, path=f"users/{PORTAL}") == 202
     assert (grant.account, grant.tenant, grant.stored) == ("", TENANT, "")
-    assert grant.scopes == {APP_SCOPE}
+    assert grant.scopes == {APP_SCOPE, "Mail.Send"}
     assert grant.expires_at == now + timedelta(seconds=3599)
     assert grant.secret_slot == 1
     assert server.token_requests == ["client_credentials"]
@@ -1337,7 +1337,8 @@ def test_addresses_of_the_operator_hold_for_the_global_cloud_alone() -> None:
         "https://mail.lan/oauth/microsoft/callback",
         "https://10.0.0.5/oauth/microsoft/callback",
         "http://localhost:8000/oauth/microsoft/callback",
-        "http://127.0.0.1:8000/oauth/microsoft/callback",
+        "https://127.0.0.1:8000/oauth/microsoft/callback",
+        "https://[::1]:8000/oauth/microsoft/callback",
     ],
 )
 def test_a_redirect_uri_that_microsoft_takes_has_no_problem(uri: str) -> None:
@@ -1349,9 +1350,31 @@ def test_a_redirect_uri_that_microsoft_takes_has_no_problem(uri: str) -> None:
     [
         ("http://portal.contoso.com/callback", "The redirect address begins with http://"),
         ("http://10.0.0.5/callback", "The redirect address begins with http://"),
+        ("http://[2001:db8::1]/callback", "The redirect address begins with http://"),
+        ("http://127.0.0.1:8000/callback", "Microsoft's form does not let you type http:// with 127.0.0.1:"),
+        ("http://127.1.2.3/callback", "Microsoft's form does not let you type http:// with 127.1.2.3:"),
+        ("http://[::1]:8000/callback", "Microsoft does not accept http:// with ::1."),
         ("https://portal.contoso.com/callback#here", "The redirect address must not have a part after #."),
         ("portal", "The redirect address is not a complete web address."),
     ],
 )
 def test_a_redirect_uri_that_microsoft_would_not_take_is_explained(uri: str, problem: str) -> None:
     assert str(redirect_problem(uri)).startswith(problem)
+
+
+@pytest.mark.parametrize(
+    ("uri", "ways_out"),
+    [
+        (
+            "http://127.0.0.1:8000/oauth/microsoft/callback",
+            ("Set PORTAL_PUBLIC_URL to http://localhost:8000,", "manifest", "https://"),
+        ),
+        ("http://[::1]/callback", ("Set PORTAL_PUBLIC_URL to http://localhost,", "https://")),
+    ],
+)
+def test_the_ways_out_of_a_loopback_address_that_microsofts_form_does_not_take_are_named(
+    uri: str, ways_out: tuple[str, ...]
+) -> None:
+    problem = str(redirect_problem(uri))
+
+    assert [way for way in ways_out if way in problem] == list(ways_out)
