@@ -26,12 +26,15 @@ def until(condition: Callable[[], Any], seconds: float = 10.0) -> Any:
 
 
 def is_alive(pid: int) -> bool:
-    """Whether the process runs; one that ended and was not waited for yet does not."""
+    """Whether any thread of the process runs; one that ended and was not waited for yet does not.
+
+    The first thread of a killed process may be gone while another still holds its sockets open.
+    """
     try:
         state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except FileNotFoundError:
+        return state not in "ZX" or len(os.listdir(f"/proc/{pid}/task")) > 1
+    except (FileNotFoundError, ProcessLookupError):
         return False
-    return state not in "ZX"
 
 
 class Group:
