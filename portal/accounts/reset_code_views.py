@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime
 
 from flask import Response, request, session
@@ -9,6 +10,7 @@ from flask_babel import gettext as _
 
 from portal.accounts import (
     captcha_views,
+    even_time,
     failed_attempts,
     password_change,
     recovery_settings,
@@ -53,15 +55,19 @@ def reset_by_code() -> Response:
 
 
 def _check(form: ResetByCodeForm, now: datetime) -> RightCode | None:
-    return reset_codes.check(
-        db.session(),
-        db.engine,
-        secret_box.code_key,
-        identifier=form.identifier.data,
-        code=form.code.data,
-        browser_token=cookie_jar().reset_token(request),
-        now=now,
-    )
+    started = time.perf_counter()
+    try:
+        return reset_codes.check(
+            db.session(),
+            db.engine,
+            secret_box.code_key,
+            identifier=form.identifier.data,
+            code=form.code.data,
+            browser_token=cookie_jar().reset_token(request),
+            now=now,
+        )
+    finally:
+        even_time.wait_for_full_step(started)
 
 
 def _note_wrong(identifier: str, now: datetime) -> None:
