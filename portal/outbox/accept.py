@@ -99,14 +99,22 @@ class Acceptor:
 
     def submit_each(self, prepared: Sequence[PreparedMessage]) -> list[Future[tuple[Accepted, ...]] | AcceptError]:
         """As `submit`, each message for itself, and the writer is woken once for all; a refusal is its one's result."""
-        made: list[Submission | AcceptError] = []
-        for one in prepared:
-            try:
-                made.append(self._submission([one], None))
-            except AcceptError as error:
-                made.append(error)
+        made = self._submission_of_each(prepared)
         put = iter(self._put([one for one in made if isinstance(one, Submission)]))
         return [one if isinstance(one, AcceptError) else next(put) for one in made]
+
+    def store_each(self, prepared: Sequence[PreparedMessage]) -> list[Accepted | AcceptError]:
+        """Store messages, each for itself, in the thread of a caller that has gathered a group by itself.
+
+        Returns when they are on disk; one result each, in their order.
+        """
+        if self._is_closed:
+            return [NotStored(Cause.STOPPING) for _ in prepared]
+        made = self._submission_of_each(prepared)
+        group = [one for one in made if isinstance(one, Submission)]
+        if group:
+            self._settle(group)
+        return [one if isinstance(one, AcceptError) else _result(one.future) for one in made]
 
     def close(self) -> None:
         """Store what was taken and stop; nothing more is taken."""
@@ -160,6 +168,15 @@ class Acceptor:
         messages, in_chunks = self._large.write([pack(one, box=self._box) for one in prepared])
         octets = sum(len(one.prepared.content) for one in messages if one.prepared.id not in in_chunks)
         return Submission(tuple(messages), idempotency, in_chunks, octets)
+
+    def _submission_of_each(self, prepared: Sequence[PreparedMessage]) -> list[Submission | AcceptError]:
+        made: list[Submission | AcceptError] = []
+        for one in prepared:
+            try:
+                made.append(self._submission([one], None))
+            except AcceptError as error:
+                made.append(error)
+        return made
 
     def _put(self, submissions: Sequence[Submission]) -> list[Future[tuple[Accepted, ...]] | AcceptError]:
         """Into the queue, those that have room there."""
@@ -255,3 +272,10 @@ class Acceptor:
         if outcome[0].is_repeated:
             self._large.drop(submission.in_chunks)
         submission.future.set_result(outcome)
+
+
+def _result(settled: Future[tuple[Accepted, ...]]) -> Accepted | AcceptError:
+    try:
+        return settled.result(0)[0]
+    except AcceptError as error:
+        return error

@@ -10,7 +10,7 @@ import itertools
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -117,39 +117,44 @@ class Intake:
             return [self._queue.popleft() for _ in range(min(len(self._queue), _MOST_TOGETHER))]
 
     def _pass_on(self, group: Sequence[Waiting]) -> None:
-        replied: list[Reply | None] = []
-        failure = replies.UNAVAILABLE
+        looked_at: list[PreparedMessage | Reply] = []
+        replied: list[Reply] = []
+        failure, now = replies.UNAVAILABLE, self._clock()
         try:
             if reason := self._obstacle():
                 _log.error("no mail is taken", reason=reason)
                 failure = replies.UNAVAILABLE_AT_ALL
             else:
-                self._each(group, replied)
+                looked_at = self._look_at(group, now)
+                replied = self._store(looked_at)
         except SQLAlchemyError as error:
             _log.error("the database does not answer", error=type(error).__name__)
         except Exception:  # noqa: BLE001 - the connections must hear something, and the next group must be passed on
             _log.exception("a group of messages was not taken")
-        replied += [failure] * (len(group) - len(replied))  # who was seen to has a reply, or hears of the commit
-        for one, reply in zip(group, replied, strict=True):
-            if reply is not None:
-                one.done(reply)
+        for one, reply in zip(group, replied or [failure] * len(group), strict=True):
+            one.done(reply)
+        try:
+            self._note(group, looked_at, now)
+        except Exception as error:  # noqa: BLE001 - the messages are stored, and the next group must be passed on
+            _log.error("what a client did was not noted", error=type(error).__name__)
 
-    def _each(self, group: Sequence[Waiting], replied: list[Reply | None]) -> None:
-        """Add the reply to each, None where it follows the commit. What is wrong with one concerns no other."""
-        now = self._clock()
+    def _look_at(self, group: Sequence[Waiting], now: datetime) -> list[PreparedMessage | Reply]:
+        """In one reading of the database. What is wrong with one concerns no other. Raises SQLAlchemyError."""
         with self._context(), DatabaseSession(self._engine) as session:
             give_memory(session, self._memory.of(session, now))
-            seen = [self._looked_at(session, one, now) for one in group]
-        stored = self._acceptor.submit_each([one for one in seen if isinstance(one, PreparedMessage)])
-        results = iter(stored)
-        for waiting, one in zip(group, seen, strict=True):
-            replied.append(one if isinstance(one, Reply) else _after_commit(waiting, next(results)))
-        for caller in {one.submission.caller for one in group}:
-            callers.note_seen(self._engine, caller, now=now)
-        for waiting, one in zip(group, seen, strict=True):
+            return [self._looked_at(session, one, now) for one in group]
+
+    def _store(self, looked_at: Sequence[PreparedMessage | Reply]) -> list[Reply]:
+        """The reply to each, after the commit of those that are to be stored."""
+        stored = iter(self._acceptor.store_each([one for one in looked_at if isinstance(one, PreparedMessage)]))
+        return [one if isinstance(one, Reply) else _after_commit(next(stored)) for one in looked_at]
+
+    def _note(self, group: Sequence[Waiting], looked_at: Sequence[PreparedMessage | Reply], now: datetime) -> None:
+        for waiting, one in zip(group, looked_at, strict=False):  # none was looked at where the database is away
             if isinstance(one, PreparedMessage) and self._repeats.note(one, waiting.address, now):
                 self._tell_of_repeats(one, waiting.address)
-        wait([one for one in stored[-1:] if isinstance(one, Future)])  # meanwhile the next group grows
+        for caller in {one.submission.caller for one in group[: len(looked_at)]}:
+            callers.note_seen(self._engine, caller, now=now)
 
     def _looked_at(self, session: DatabaseSession, waiting: Waiting, now: datetime) -> PreparedMessage | Reply:
         """What is to be stored, or why it is not. Raises SQLAlchemyError."""
@@ -207,21 +212,10 @@ _UNEXPECTED = Reply(
 _STATUS_OF_FIELD = {"content": "6.0", "from": "7.1", "rcpt_to": "7.1"}
 
 
-def _after_commit(waiting: Waiting, stored: Future[tuple[Accepted, ...]] | AcceptError) -> Reply | None:
-    """The reply to what is not going to be stored; else it is told when it is."""
+def _after_commit(stored: Accepted | AcceptError) -> Reply:
     if isinstance(stored, AcceptError):
         return _not_stored(stored)
-    stored.add_done_callback(partial(_tell, waiting.done))
-    return None
-
-
-def _tell(done: Done, future: Future[tuple[Accepted, ...]]) -> None:
-    if future.cancelled():
-        return done(replies.UNAVAILABLE)
-    error = future.exception()
-    if error is None:
-        return done(Reply(250, "2.0.0", f"Queued as {future.result()[0].id}"))
-    return done(_not_stored(error) if isinstance(error, AcceptError) else _UNEXPECTED)
+    return Reply(250, "2.0.0", f"Queued as {stored.id}")
 
 
 def _not_accepted(refused: NotAccepted) -> Reply:

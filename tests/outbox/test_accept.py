@@ -218,6 +218,35 @@ def test_of_messages_that_are_submitted_together_the_guilty_one_alone_is_refused
     assert outbox.count() == 3
 
 
+def test_a_caller_that_gathered_a_group_stores_it_in_its_own_thread_and_commits_once(
+    outbox: Outbox, start: StartAcceptor
+) -> None:
+    acceptor, threads = start(), threading.active_count()
+    with commits(outbox.engine) as committed:
+        stored = acceptor.store_each([prepared() for _ in range(3)])
+
+    assert [outbox.state(one.id) for one in stored if not isinstance(one, AcceptError)] == [State.QUEUED] * 3
+    assert (len(committed), threading.active_count()) == (1, threads)
+
+
+def test_of_a_gathered_group_the_guilty_one_alone_is_refused(outbox: Outbox, start: StartAcceptor) -> None:
+    first, guilty, last = start().store_each([prepared(), prepared(**REFUSED), prepared()])
+
+    assert [isinstance(one, AcceptError) for one in (first, guilty, last)] == [False, True, False]
+    assert outbox.count() == 2
+
+
+def test_a_group_that_comes_after_the_end_is_not_stored(outbox: Outbox, start: StartAcceptor) -> None:
+    acceptor = start()
+    acceptor.close()
+
+    (refused,) = acceptor.store_each([prepared()])
+
+    assert isinstance(refused, NotStored)
+    assert refused.cause is Cause.STOPPING
+    assert outbox.count() == 0
+
+
 def test_what_waits_too_long_is_withdrawn_and_never_stored(outbox: Outbox, start: StartAcceptor) -> None:
     acceptor = start(wait_seconds=0.05)
     with held_up(outbox, acceptor), pytest.raises(Busy):

@@ -1,0 +1,36 @@
+"""The page where a code is typed answers at full steps of time."""
+
+from __future__ import annotations
+
+import time
+from uuid import UUID
+
+import pytest
+from flask.testing import FlaskClient
+
+from portal.accounts import even_time
+from tests.accounts.test_reset_codes import ADA, WRONG, give
+
+
+@pytest.mark.parametrize(("spent", "slept"), [(0.001, 0.019), (0.0199, 0.0001), (0.0201, 0.0199), (0.13, 0.01)])
+def test_what_is_left_of_a_step_is_slept(monkeypatch: pytest.MonkeyPatch, spent: float, slept: float) -> None:
+    sleeps: list[float] = []
+    monkeypatch.setattr(time, "perf_counter", lambda: 100 + spent)
+    monkeypatch.setattr(time, "sleep", sleeps.append)
+
+    even_time.wait_for_full_step(100)
+
+    assert sleeps == [pytest.approx(slept, abs=1e-9)]
+
+
+@pytest.mark.parametrize("identifier", [ADA, "unknown@contoso.test"])
+def test_every_answer_about_a_code_waits_for_it(
+    client: FlaskClient, ada: UUID, monkeypatch: pytest.MonkeyPatch, identifier: str
+) -> None:
+    waits: list[float] = []
+    monkeypatch.setattr(even_time, "wait_for_full_step", waits.append)
+
+    answers = [give(client, WRONG, identifier).status_code for _ in range(7)]
+
+    assert answers == [422] * 7
+    assert len(waits) == 7
