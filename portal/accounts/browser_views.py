@@ -19,6 +19,7 @@ from portal.extensions import db
 from portal.transaction import unit_of_work
 from portal.web import render, see_other
 from portal.web.access import current_user, safe_next
+from portal.web.translation import chosen_language
 
 if TYPE_CHECKING:
     from portal.accounts.account_mail import AccountMail
@@ -40,9 +41,10 @@ def account_mail() -> AccountMail:
 
 def visitor() -> Visitor:
     """The browser that the request comes from."""
-    user = current_user()
-    device = cookie_jar().device(request)
-    return Visitor(request.remote_addr or "", request.user_agent.string, device, user.session_id if user else None)
+    user, device = current_user(), cookie_jar().device(request)
+    session_id = user.session_id if user else None
+    address, agent = request.remote_addr or "", request.user_agent.string
+    return Visitor(address, agent, device, session_id, chosen_language())
 
 
 def begin_session(response: Response, token: str, user_id: UUID) -> Response:

@@ -158,7 +158,7 @@ def _is_untouched(session: Session, person: Person, issuer: str) -> bool:
 def _add(session: Session, who: Arrival, *, visitor: Visitor, mail: AccountMail, now: datetime) -> Person | Text:
     if people.is_taken(session, who.address):
         return _LINK_FIRST
-    new = people.prepare_invited(email=who.address, role=who.role or "user", name=who.name)
+    new = people.prepare_invited(email=who.address, role=who.role or "user", name=who.name, language=visitor.language)
     try:
         person = people.get(session, people.add_user(session, new, actor=None, now=now))
     except NotAdded as error:

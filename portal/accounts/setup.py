@@ -6,7 +6,7 @@ The set-up happens once. It is closed for good by the first administrator, howev
 from __future__ import annotations
 
 import hmac
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from uuid import UUID
 
@@ -77,6 +77,7 @@ def set_up(session: Session, token: str, first: NewPerson, *, visitor: Visitor, 
     """
     if not is_setup_token(session, token):
         return None
+    first = replace(first, language=visitor.language)
     user_id = _first_admin(session, first, address=visitor.address, now=now)
     if user_id is None:
         return None

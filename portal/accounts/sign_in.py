@@ -37,12 +37,13 @@ _in_hand = Bound(running=_CORES, waiting=_CORES, patience_seconds=2.0)
 
 @dataclass(frozen=True)
 class Visitor:
-    """The browser that an attempt comes from, and the session that it has already."""
+    """The browser that an attempt comes from, the language that it reads, and the session that it has already."""
 
     address: str
     agent: str
     device: Device
     session_id: UUID | None = None
+    language: str = "en"
 
 
 @dataclass(frozen=True)

@@ -19,11 +19,17 @@ from portal.accounts.user_changes import Details
 from portal.accounts.user_names import LANGUAGES, LONGEST_CUSTOM_VALUE, LONGEST_USER_NAME, IdentifierError
 from portal.accounts.user_names import parse_custom_value as custom_value
 from portal.accounts.user_names import parse_user_name as user_name
-from portal.web.translation import translate
+from portal.web.translation import chosen_language, translate
 
 
 def _roles() -> list[SelectChoice]:
     return [SelectChoice(role, translate(people.ROLES[role])) for role in ("user", "helpdesk", "admin")]
+
+
+def _language_field() -> SelectField:
+    """Whoever adds somebody mostly writes to them in their own language."""
+    choices = [SelectChoice(*one) for one in LANGUAGES.items()]
+    return SelectField(_l("Language"), default=chosen_language, choices=choices)
 
 
 class _PersonFields(FlaskForm):
@@ -33,7 +39,7 @@ class _PersonFields(FlaskForm):
     role = SelectField(_l("Role"), default="user")
     phone = LineField(_l("Phone"), [Length(max=LONGEST_PHONE)])
     user_name = LineField(_l("User name"), [Length(max=LONGEST_USER_NAME)])
-    language = SelectField(_l("Language"), default="en", choices=[SelectChoice(*one) for one in LANGUAGES.items()])
+    language = _language_field()
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
@@ -84,7 +90,7 @@ class ImportForm(FlaskForm):
     list_text = TextAreaField(_l("List"))
     list_file = FileField(_l("Or a file"))
     role = SelectField(_l("Role"), default="user")
-    language = SelectField(_l("Language"), default="en", choices=[SelectChoice(*one) for one in LANGUAGES.items()])
+    language = _language_field()
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
