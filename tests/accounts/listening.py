@@ -39,7 +39,7 @@ def listening(folder: Path, migrated: Path) -> Iterator[Flask]:
     thread.start()
     yield app
     server.shutdown()
-    thread.join(timeout=5)
+    thread.join(30)
     server.server_close()
     with app.app_context():
         db.engine.dispose()

@@ -335,7 +335,7 @@ def test_a_reset_that_is_forced_while_a_link_is_used_waits_for_it(
             reset_links.void(session, ada, now=now)
 
     def use_link() -> UUID | None:
-        assert has_locked.wait(10)
+        assert has_locked.wait(30)
         with app.app_context(), unit_of_work() as session:
             return password_change.reset_by_link(
                 session, token, hashed, address="", mail=app.extensions["account_mail"], now=now

@@ -64,7 +64,7 @@ def served(tmp_path: Path, migrated_sqlite: Path, plain_provider: OIDCProvider) 
     thread.start()
     yield app
     server.shutdown()
-    thread.join(timeout=5)
+    thread.join(30)
     server.server_close()
     with app.app_context():
         db.engine.dispose()

@@ -84,7 +84,7 @@ class RunningPortal:
         assert self.process.stdout is not None
         self.process.send_signal(signal.SIGINT)
         status = self.process.wait(timeout=45)
-        self.reader.join(timeout=5)
+        self.reader.join(30)
         self.process.stdout.close()
         return status
 

@@ -35,7 +35,7 @@ def test_from_set_up_to_a_recovered_password(portal: RunningPortal, watched: Wat
         job.sign_in(NEW_PASSWORD)
 
         expect(watched.page.get_by_role("heading", level=1)).to_have_text("Overview")
-        assert subject_of(server.wait_for_messages(3, timeout=10)[2]) == "Your password for Mail Portal was changed"
+        assert subject_of(server.wait_for_messages(3, timeout=30)[2]) == "Your password for Mail Portal was changed"
         assert watched.faults == []
     assert portal.stop() == 0
 
@@ -106,7 +106,7 @@ class Job:
         self.page.locator("[name=to]").fill("grace@contoso.test")
         self.press("Send test email")
         self.follow("The next server took it")
-        [message] = self.server.wait_for_messages(1, timeout=10)
+        [message] = self.server.wait_for_messages(1, timeout=30)
         assert message.rcpt_to == ("grace@contoso.test",)
         assert message.mail_from == "portal@contoso.test"
         assert message.signed_in_as == "relay"
@@ -127,7 +127,7 @@ class Job:
         expect(self.page).to_have_url(re.compile("/sign-in"))
 
     def link_in_the_mail(self) -> str:
-        message = self.server.wait_for_messages(2, timeout=10)[1]
+        message = self.server.wait_for_messages(2, timeout=30)[1]
         assert message.rcpt_to == (OWNER,)
         found = re.search(re.escape(self.portal.url) + r"/reset-password/[\w-]+", text_of(message))
         assert found is not None

@@ -155,7 +155,7 @@ def typed(server: SMTPServer, **changes: str | None) -> dict[str, str | None]:
     }
 
 
-def finished(browser: Browser, answer: TestResponse, *, seconds: float = 10) -> str:
+def finished(browser: Browser, answer: TestResponse, *, seconds: float = 30) -> str:
     """Follow a check to its end as the page does, and return its last fragment."""
     assert answer.status_code == 303, answer.text
     path, deadline = answer.headers["Location"], time.monotonic() + seconds

@@ -42,7 +42,7 @@ def look(app: Flask, check_id: UUID) -> CheckView:
         return found
 
 
-def until(condition: Callable[[], bool], *, seconds: float = 8) -> bool:
+def until(condition: Callable[[], bool], *, seconds: float = 30) -> bool:
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:

@@ -70,7 +70,7 @@ def served(tmp_path: Path, outside: Outside, migrated_sqlite: Path) -> Iterator[
     thread.start()
     yield app
     server.shutdown()
-    thread.join(timeout=5)
+    thread.join(30)
     server.server_close()
     wait_for_checks()
     with app.app_context():

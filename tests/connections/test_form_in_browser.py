@@ -47,7 +47,7 @@ def served(tmp_path: Path) -> Iterator[Flask]:
     thread.start()
     yield app
     server.shutdown()
-    thread.join(timeout=5)
+    thread.join(30)
     server.server_close()
     wait_for_checks()
     with app.app_context():

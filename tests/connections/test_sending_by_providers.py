@@ -210,7 +210,7 @@ def test_administrators_are_told_by_the_fallback_that_the_application_is_refused
 
     with a_worker(world):
         world.queue()
-        messages = world.google.wait_for_messages(2, timeout=10)
+        messages = world.google.wait_for_messages(2, timeout=30)
 
     [alert] = [one.content.decode() for one in messages if b"Subject: Main" in one.content or b"Main" in one.content]
     assert {one.from_address for one in messages} == {PORTAL}

@@ -45,7 +45,7 @@ class HoldingServer(SMTPServer):
         """
         self._holds.append(_Hold(step, about, is_taken))
 
-    def wait_until_held(self, seconds: float = 15.0) -> None:
+    def wait_until_held(self, seconds: float = 30) -> None:
         assert self._holds[-1].reached.wait(seconds), "the step was not reached"
 
     def go_on(self, reply: str | None = None) -> None:

@@ -41,7 +41,7 @@ class Worker:
     def kill(self) -> None:
         """kill -9."""
         self._process.kill()
-        self._process.join(10)
+        self._process.join(30)
         assert not is_alive(self.pid)
 
     def freeze(self) -> None:
@@ -61,7 +61,7 @@ class Worker:
     def clean_up(self) -> None:
         if self._process.is_alive():
             self._process.kill()
-            self._process.join(10)
+            self._process.join(30)
         self._process.close()
 
 
@@ -92,7 +92,7 @@ class Command:
     def kill(self) -> None:
         """kill -9, it and the processes that it started."""
         os.killpg(self.pid, signal.SIGKILL)
-        self._process.wait(10)
+        self._process.wait(30)
 
     def stop(self) -> int:
         """An orderly stop; the exit status."""

@@ -74,12 +74,12 @@ def test_a_worker_notices_what_was_accepted(outbox: Outbox, start: StartAcceptor
     noticed = threading.Event()
     watcher = outbox.ledger().watcher()
     watcher.start(noticed.set)
-    assert noticed.wait(5)  # that it began to watch
+    assert noticed.wait(30)  # that it began to watch
     noticed.clear()
 
     start().accept_message(prepared())
 
-    assert noticed.wait(5)
+    assert noticed.wait(30)
     watcher.close()
 
 
@@ -99,7 +99,7 @@ def test_a_newer_message_takes_the_place_of_one_in_the_same_group(outbox: Outbox
     with held_up(outbox, acceptor):
         older, newer = (acceptor.submit([prepared(**SECRET, replaces="reset:ada")]) for _ in range(2))
 
-    states = [outbox.state(one.result(5)[0].id) for one in (older, newer)]
+    states = [outbox.state(one.result(30)[0].id) for one in (older, newer)]
 
     assert states == [State.CANCELLED, State.QUEUED]
 
@@ -129,7 +129,7 @@ def test_what_waits_is_committed_together_up_to_the_size_of_a_group(
         with held_up(outbox, acceptor):
             futures = [acceptor.submit([prepared(content=content)]) for _ in range(waiting)]
         for future in futures:
-            future.result(10)
+            future.result(30)
 
     assert len(seen) - 2 == groups  # besides the one that held it up, and the message that was in hand
 
@@ -140,11 +140,11 @@ def test_only_the_message_that_is_refused_fails(outbox: Outbox, start: StartAcce
         good, bad, other = (acceptor.submit([prepared(**changes)]) for changes in ({}, REFUSED, {}))
 
     with pytest.raises(NotStored) as raised:
-        bad.result(5)
+        bad.result(30)
 
     assert raised.value.cause is Cause.REFUSED
     assert raised.value.retry_after is None
-    stored = {good.result(5)[0].id, other.result(5)[0].id}
+    stored = {good.result(30)[0].id, other.result(30)[0].id}
     assert stored < {row.message_id for row in outbox.deliveries()}
     assert outbox.count() == 3
 
@@ -189,7 +189,7 @@ def test_more_than_there_is_room_for_is_told_to_come_again(outbox: Outbox, start
             acceptor.accept_message(prepared())
 
     assert raised.value.retry_after == 1
-    assert all(one.result(5) for one in waiting)
+    assert all(one.result(30) for one in waiting)
     assert outbox.count() == 3
     assert acceptor.accept_message(prepared()).status == State.QUEUED
 
@@ -202,7 +202,7 @@ def test_of_several_at_once_only_those_without_room_are_told_to_come_again(
         submitted = acceptor.submit_each([prepared() for _ in range(3)])
 
     assert isinstance(submitted[2], Busy)
-    assert [one.result(5)[0].status for one in submitted if not isinstance(one, AcceptError)] == [State.QUEUED] * 2
+    assert [one.result(30)[0].status for one in submitted if not isinstance(one, AcceptError)] == [State.QUEUED] * 2
     assert outbox.count() == 3
 
 
@@ -263,7 +263,7 @@ def test_what_was_taken_is_stored_before_the_end_and_nothing_afterwards(outbox: 
     with held_up(outbox, acceptor):
         taken = [acceptor.submit([prepared()]) for _ in range(3)]
         closing.start()
-    closing.join(10)
+    closing.join(30)
 
     assert all(one.done() and one.result() for one in taken)
     with pytest.raises(NotStored) as raised:
@@ -347,7 +347,7 @@ def test_a_connection_lost_amid_a_group_leaves_each_message_stored_once(outbox: 
         future = acceptor.submit([prepared()])
         until(end_who_waits)
 
-    assert future.result(5)[0].status == State.QUEUED
+    assert future.result(30)[0].status == State.QUEUED
     assert outbox.count() == 1
 
 
@@ -378,7 +378,7 @@ def test_messages_whose_commit_was_not_confirmed_are_found_to_be_stored(outbox: 
     with held_up(outbox, acceptor):
         plain, keyed = acceptor.submit([prepared()]), acceptor.submit([prepared()], idempotency=named)
         event.listen(outbox.engine, "commit", hang_up)
-    accepted = [one.result(10)[0] for one in (plain, keyed)]
+    accepted = [one.result(30)[0] for one in (plain, keyed)]
     event.remove(outbox.engine, "commit", hang_up)
 
     assert hang_up.commits == 4  # each of the two groups twice

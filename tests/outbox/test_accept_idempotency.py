@@ -130,7 +130,7 @@ def test_a_twin_waits_for_what_comes_of_the_first(outbox: Outbox, acceptor: Acce
         if not is_committed:
             connection.rollback()
 
-    (accepted,) = twin.result(10)
+    (accepted,) = twin.result(30)
 
     assert accepted.is_repeated == is_committed
     assert (accepted.id == first.prepared.id) == is_committed
@@ -143,11 +143,11 @@ def test_a_twin_of_the_same_group_gets_the_answer_of_the_first(outbox: Outbox, a
             acceptor.submit([prepared()], idempotency=one) for one in (key(number=1), key(number=2), key(asked="b"))
         )
 
-    assert twin.result(5)[0].id == first.result(5)[0].id
+    assert twin.result(30)[0].id == first.result(30)[0].id
     assert (first.result()[0].is_repeated, twin.result()[0].is_repeated) == (False, True)
     assert twin.result()[0].answer == {"number": 1}
     with pytest.raises(IdempotencyConflict):
-        other.result(5)
+        other.result(30)
     assert outbox.count() == 2
 
 
@@ -157,8 +157,8 @@ def test_a_request_that_failed_leaves_its_key_free(outbox: Outbox, acceptor: Acc
         twin = acceptor.submit([prepared()], idempotency=key(asked="b"))
 
     with pytest.raises(NotStored):
-        failed.result(5)
-    assert not twin.result(5)[0].is_repeated
+        failed.result(30)
+    assert not twin.result(30)[0].is_repeated
     assert acceptor.accept_message(prepared(), idempotency=key(asked="b")).id == twin.result()[0].id
 
 

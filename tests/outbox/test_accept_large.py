@@ -125,5 +125,5 @@ def test_a_message_whose_pieces_were_dropped_meanwhile_is_refused_whole(outbox: 
             chunks.drop_abandoned(connection, NOW + timedelta(hours=2))
 
     with pytest.raises(NotStored):
-        future.result(10)
+        future.result(30)
     assert left(outbox) == (1, 0, 0)

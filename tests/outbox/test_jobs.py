@@ -65,7 +65,7 @@ def test_a_failing_job_is_written_down_and_stops_neither_others_nor_the_worker(
     assert (row.last_error, row.lease_until, row.last_success_at) == ("RuntimeError: the disk is full", None, None)
 
 
-def test_work_that_was_just_committed_is_done_within_a_second(outbox: Outbox, start_worker: StartWorker) -> None:
+def test_work_that_was_just_committed_does_not_wait_for_the_sweep(outbox: Outbox, start_worker: StartWorker) -> None:
     asked, done = threading.Event(), threading.Event()
     job = Job(
         name="answer",
@@ -80,7 +80,7 @@ def test_work_that_was_just_committed_is_done_within_a_second(outbox: Outbox, st
     outbox.add()
     outbox.in_session(room.wake)
 
-    assert done.wait(1)
+    assert done.wait(4)  # the sweep comes after 5
     asked.clear()
 
 
@@ -134,21 +134,21 @@ def test_a_job_that_takes_longer_than_its_lease_keeps_it(outbox: Outbox) -> None
     def long(_now: datetime) -> None:
         runs.append("long")
         begun.set()
-        assert finish.wait(10)
+        assert finish.wait(30)
 
     lease = timedelta(seconds=0.6)
     first = runner(outbox, Job(name="tidy", every=timedelta(0), run=long), lease=lease)
     second = runner(outbox, Job(name="tidy", every=timedelta(0), run=lambda _now: runs.append("second")), lease=lease)
     thread = threading.Thread(target=first.run_due, kwargs={"was_woken": False})
     thread.start()
-    assert begun.wait(5)
+    assert begun.wait(30)
 
     for _ in range(12):  # it looks once a second
         time.sleep(0.25)
         second.run_due(was_woken=False)
     while_it_runs = list(runs)
     finish.set()
-    thread.join(5)
+    thread.join(30)
 
     row = row_of(outbox, "tidy")
     assert while_it_runs == ["long"]

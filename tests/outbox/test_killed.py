@@ -38,12 +38,12 @@ def start(outbox: Outbox) -> Iterator[Start]:
     yield start
     for process in processes:
         process.kill()
-        process.wait(5)
+        process.wait(30)
 
 
 def kill(process: subprocess.Popen[bytes]) -> None:
     os.kill(process.pid, signal.SIGKILL)
-    process.wait(5)
+    process.wait(30)
 
 
 def send_the_rest(outbox: Outbox, server: SMTPServer) -> None:

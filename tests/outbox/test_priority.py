@@ -74,7 +74,7 @@ def test_one_sender_is_never_given_to_bulk(outbox: Outbox, start_worker: StartWo
 
     def stuck(message: OutgoingMessage, may_proceed: Callable[[], bool]) -> SendReport:
         if b"bulk" in message.content:
-            assert release.wait(10)
+            assert release.wait(30)
         assert may_proceed()
         return report(message)
 
@@ -97,7 +97,7 @@ def test_a_way_out_that_hangs_holds_up_no_other(outbox: Outbox, start_worker: St
     release = threading.Event()
 
     def hang(message: OutgoingMessage, may_proceed: Callable[[], bool]) -> SendReport:
-        assert release.wait(10)
+        assert release.wait(30)
         assert may_proceed()
         return report(message)
 

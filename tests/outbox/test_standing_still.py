@@ -62,13 +62,13 @@ def test_what_is_in_hand_is_finished_and_written_down_and_the_rest_given_back(
 
     def slowly(message: OutgoingMessage, may_proceed: Callable[[], bool]) -> SendReport:
         handed_over.set()
-        assert release.wait(10)
+        assert release.wait(30)
         assert may_proceed()
         return report(message)
 
     outbox.world.main.always = slowly
     start_worker(obstacle=obstacle, lease=timedelta(seconds=2))
-    assert handed_over.wait(5)
+    assert handed_over.wait(30)
 
     obstacle.arise()
     until(lambda: all(row.lease_until is None for row in outbox.deliveries() if row.state == "queued"))

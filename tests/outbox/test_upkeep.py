@@ -65,12 +65,12 @@ def test_commits_are_noticed(outbox: Outbox) -> None:
     watcher = outbox.ledger().watcher()
     watcher.start(noticed.set)
     try:
-        assert noticed.wait(5)
+        assert noticed.wait(30)
         noticed.clear()
 
         outbox.add()
 
-        assert noticed.wait(1)
+        assert noticed.wait(30)
     finally:
         watcher.close()
 
@@ -81,7 +81,7 @@ def test_its_own_commits_do_not_wake_a_worker(outbox: Outbox) -> None:
     watcher = ledger.watcher()
     watcher.start(noticed.set)
     try:
-        assert noticed.wait(5)
+        assert noticed.wait(30)
         noticed.clear()
 
         with ledger.write() as connection:
@@ -113,7 +113,7 @@ def test_a_lost_connection_for_noticing_is_made_again(outbox: Outbox) -> None:
     watcher = outbox.ledger().watcher()
     watcher.start(noticed.set)
     try:
-        assert noticed.wait(5)
+        assert noticed.wait(30)
         noticed.clear()
         with outbox.engine.begin() as connection:
             connection.execute(
@@ -123,7 +123,7 @@ def test_a_lost_connection_for_noticing_is_made_again(outbox: Outbox) -> None:
                 )
             )
 
-        assert noticed.wait(5)
+        assert noticed.wait(30)
     finally:
         watcher.close()
 

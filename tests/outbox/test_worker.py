@@ -337,12 +337,12 @@ def test_a_database_that_is_busy_for_a_while_loses_no_result(outbox: Outbox, sta
         with outbox.writing() as connection:
             connection.execute(text("SELECT 1"))
             locked.set()
-            release.wait(5)
+            release.wait(30)
 
     def while_locked(message: OutgoingMessage, may_proceed: Callable[[], bool]) -> SendReport:
         assert may_proceed()
         threading.Thread(target=hold).start()
-        assert locked.wait(5)
+        assert locked.wait(30)
         return report(message)
 
     impatient = create_engine(outbox.engine.url, connect_args={"timeout": 0.05, "isolation_level": None})
@@ -350,7 +350,7 @@ def test_a_database_that_is_busy_for_a_while_loses_no_result(outbox: Outbox, sta
     outbox.world.main.then(while_locked)
     id = outbox.add()
     start_worker(engine=impatient)
-    assert locked.wait(5)
+    assert locked.wait(30)
     time.sleep(0.3)
     release.set()
     until(lambda: outbox.state(id) == "sent")

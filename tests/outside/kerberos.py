@@ -76,7 +76,7 @@ class Realm:
         """From now on nobody answers."""
         if self._process is not None:
             self._process.terminate()
-            self._process.wait(10)
+            self._process.wait(30)
             self._process = None
 
     def start(self) -> None:

@@ -53,7 +53,7 @@ class Listener:
             for connected in self._open:
                 hang_up(connected)
         for thread in list(self._threads):
-            thread.join(5)
+            thread.join(30)
 
     def __enter__(self) -> Self:
         self.bind()

@@ -185,7 +185,7 @@ class SMTPServer:
         for session in list(self.sessions):
             session.close()
         for thread in list(self._threads):
-            thread.join(5)
+            thread.join(30)
 
     def _accept(self) -> None:
         listener = self._listener

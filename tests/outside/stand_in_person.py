@@ -111,8 +111,8 @@ class Person:
 
     def _connection(self, scheme: str, place: str) -> HTTPConnection:
         if scheme == "http":
-            return HTTPConnection(place, timeout=10)
-        return HTTPSConnection(place, context=self._context, timeout=10)
+            return HTTPConnection(place, timeout=30)
+        return HTTPSConnection(place, context=self._context, timeout=30)
 
 
 def _label(button: Element) -> str:

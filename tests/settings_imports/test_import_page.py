@@ -96,7 +96,7 @@ def test_a_form_that_is_sent_twice_at_a_time_makes_its_drafts_once(portal: Flask
         for name, cookie in cookies.items():
             assert cookie is not None
             client.set_cookie(name, cookie.value, domain=portal.config["PORTAL"].public_host)
-        start.wait(10)
+        start.wait(30)
         base_url = portal.config["PORTAL"].public_url
         return client.post(path, data={"csrf_token": token}, base_url=base_url).status_code
 

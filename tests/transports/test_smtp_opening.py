@@ -245,7 +245,7 @@ def tls_with_injected_replies(certificate: ServerCertificate) -> Iterator[tuple[
         thread = threading.Thread(target=serve)
         thread.start()
         yield listener.getsockname()[1], said
-        thread.join(5)
+        thread.join(30)
 
 
 def test_replies_that_were_injected_before_tls_count_for_nothing(

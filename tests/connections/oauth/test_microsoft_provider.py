@@ -800,7 +800,7 @@ def test_threads_share_nothing_but_the_connections(
     together = threading.Barrier(4)
 
     def renew_together(_: int) -> str:
-        together.wait(5)
+        together.wait(30)
         return renew(microsoft, grant, now).access_token
 
     with ThreadPoolExecutor(4) as threads:
