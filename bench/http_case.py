@@ -38,11 +38,11 @@ _TICKS = os.sysconf("SC_CLK_TCK")
 def serve(is_one_by_one: bool) -> None:
     """`portal web`, whose writer takes one message at a time where that is to be measured."""
     from portal.config import load_config
-    from portal.outbox import accept
+    from portal.outbox import accept_queue
     from portal.web_process import serve
 
     if is_one_by_one:
-        accept.GROUP_MESSAGES = 1  # granian's worker processes are forked, and so have it too
+        accept_queue.GROUP_MESSAGES = 1  # granian's worker processes are forked, and so have it too
     serve(load_config())
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import Future
 
@@ -19,6 +18,7 @@ from portal.outbox import accept_group
 from portal.outbox.accept_errors import AcceptError, Busy, Cause, IdempotencyConflict, NotStored, cause_of, said_by
 from portal.outbox.accept_group import Accepted, Outcome, Submission
 from portal.outbox.accept_large import LargeContents
+from portal.outbox.accept_queue import GROUP_MESSAGES, WaitingSubmissions
 from portal.outbox.idempotency import Idempotency
 from portal.outbox.prepared import PreparedMessage
 from portal.outbox.queue import pack
@@ -27,10 +27,7 @@ from portal.secret_box import SecretBox
 
 __all__ = ["AcceptError", "Accepted", "Acceptor", "Busy", "Cause", "Idempotency", "IdempotencyConflict", "NotStored"]
 
-GROUP_MESSAGES = 256
-GROUP_OCTETS = 4 * 1024 * 1024
 MOST_WAITING = 4096  # messages
-MOST_WAITING_OCTETS = 64 * 1024 * 1024
 WAIT_SECONDS = 30.0
 _LONGEST_COMMIT_SECONDS = 60.0
 _log = structlog.get_logger("portal.outbox")
@@ -48,17 +45,13 @@ class Acceptor:
         wait_seconds: float = WAIT_SECONDS,
     ) -> None:
         self._box = box
-        self._most_waiting = most_waiting
         self._wait_seconds = wait_seconds
         self._writer = SingleWriter(engine)
         beside = self._writer if engine.dialect.name == "sqlite" else PooledWriter(engine)
         self._large = LargeContents(beside.begin)
-        self._changed = threading.Condition()
-        self._queue: deque[Submission] = deque()
-        self._messages = 0  # in the queue
-        self._octets = 0
-        self._is_closed = False
+        self._waiting = WaitingSubmissions(most_waiting)
         self._thread: threading.Thread | None = None
+        self._starting = threading.Lock()
 
     def accept_message(self, prepared: PreparedMessage, *, idempotency: Idempotency | None = None) -> Accepted:
         """Store a message; returns when it is on disk. Raises AcceptError, or ValueError without recipients."""
@@ -108,7 +101,7 @@ class Acceptor:
 
         Returns when they are on disk; one result each, in their order.
         """
-        if self._is_closed:
+        if self._waiting.is_closed:
             return [NotStored(Cause.STOPPING) for _ in prepared]
         made = self._submission_of_each(prepared)
         group = [one for one in made if isinstance(one, Submission)]
@@ -118,11 +111,11 @@ class Acceptor:
 
     def close(self) -> None:
         """Store what was taken and stop; nothing more is taken."""
-        with self._changed:
-            self._is_closed = True
-            self._changed.notify()
-        if self._thread is not None:
-            self._thread.join()
+        self._waiting.close()
+        with self._starting:
+            thread = self._thread
+        if thread is not None:
+            thread.join()
         self._writer.close()
 
     def _wait_for(self, future: Future[tuple[Accepted, ...]]) -> tuple[Accepted, ...]:
@@ -153,18 +146,11 @@ class Acceptor:
                 results.append(error)
         return results
 
-    # The queue
-
-    def _check_room(self, messages: int, octets: int) -> None:
-        if self._is_closed:
-            raise NotStored(Cause.STOPPING)
-        is_full = self._messages + messages > self._most_waiting or self._octets + octets > MOST_WAITING_OCTETS
-        if self._queue and is_full:
-            raise Busy
+    # What waits
 
     def _submission(self, prepared: Sequence[PreparedMessage], idempotency: Idempotency | None) -> Submission:
         """Packed, and what is large of it written. Raises AcceptError."""
-        self._check_room(len(prepared), 0)
+        self._waiting.check_room(len(prepared), 0)
         messages, in_chunks = self._large.write([pack(one, box=self._box) for one in prepared])
         octets = sum(len(one.prepared.content) for one in messages if one.prepared.id not in in_chunks)
         return Submission(tuple(messages), idempotency, in_chunks, octets)
@@ -179,51 +165,24 @@ class Acceptor:
         return made
 
     def _put(self, submissions: Sequence[Submission]) -> list[Future[tuple[Accepted, ...]] | AcceptError]:
-        """Into the queue, those that have room there."""
-        taken: list[Future[tuple[Accepted, ...]] | AcceptError] = []
-        with self._changed:
-            for submission in submissions:
-                taken.append(self._queued(submission))
-            if self._thread is None and self._queue:
-                self._thread = threading.Thread(target=self._run, name="outbox-accept", daemon=True)
-                self._thread.start()
-            self._changed.notify()
+        """Those that have room."""
+        self._start()
+        taken = self._waiting.put(submissions)
         for submission, future in zip(submissions, taken, strict=True):
             if isinstance(future, AcceptError):
                 self._large.drop(submission.in_chunks)
         return taken
 
-    def _queued(self, submission: Submission) -> Future[tuple[Accepted, ...]] | AcceptError:
-        try:
-            self._check_room(len(submission.messages), submission.octets)
-        except AcceptError as error:
-            return error
-        self._queue.append(submission)
-        self._messages += len(submission.messages)
-        self._octets += submission.octets
-        return submission.future
-
-    def _next_group(self) -> list[Submission]:
-        """Whatever waits, up to the size of a group; empty when all is done and closed."""
-        with self._changed:
-            while not self._queue and not self._is_closed:
-                self._changed.wait()
-            group: list[Submission] = []
-            messages = octets = 0
-            while self._queue:
-                messages += len(self._queue[0].messages)
-                octets += self._queue[0].octets
-                if group and (messages > GROUP_MESSAGES or octets > GROUP_OCTETS):
-                    break
-                group.append(self._queue.popleft())
-                self._messages -= len(group[-1].messages)
-                self._octets -= group[-1].octets
-            return group
+    def _start(self) -> None:
+        with self._starting:
+            if self._thread is None and not self._waiting.is_closed:
+                self._thread = threading.Thread(target=self._run, name="outbox-accept", daemon=True)
+                self._thread.start()
 
     # The writer's thread
 
     def _run(self) -> None:
-        while group := self._next_group():
+        while group := self._waiting.next_group():
             taken = []
             for submission in group:
                 if submission.future.set_running_or_notify_cancel():
