@@ -21,13 +21,13 @@ def sections(box: SecretBox, public_url: str) -> list[Section[Actor]]:
     from portal.message_templates.kinds import KINDS
     from portal.servers import routing_section, sender_section
     from portal.servers import settings_section as servers
-    from portal.servers.labels import KIND_LABELS
+    from portal.servers.kinds import OF_SERVERS
 
     return [
         email_settings.section,
         connections.make_section(box),
         servers.section,
-        routing_section.make_section([*(kind for kind, _label in KIND_LABELS), *KINDS]),
+        routing_section.make_section([*(kind for kind, _title in OF_SERVERS), *KINDS]),
         sender_section.make_section(box),
         recovery_section.make_section(public_url),
     ]

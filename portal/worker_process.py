@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
@@ -17,6 +17,7 @@ from sqlalchemy.orm import Session
 from portal import connection_alerts, connections, expiry_warnings, schema
 from portal.accounts import bulk_invitations, ceremonies, import_work, password_reset, reset_requests, sessions
 from portal.audit import sealing
+from portal.clock import utc_now
 from portal.extensions import db
 from portal.installation import Gate
 from portal.network.https import HTTPS
@@ -157,7 +158,7 @@ def webhook_jobs(app: Flask, engine: Engine, ends: EndedMessages) -> tuple[Job, 
             name="tell_webhooks",
             every=TELL_WEBHOOKS_EVERY,
             run=partial(_tell_webhooks, app, https),
-            is_waiting=partial(webhook_calls.has_waiting, engine, now=lambda: datetime.now(UTC)),
+            is_waiting=partial(webhook_calls.has_waiting, engine, now=utc_now),
             asks_others=True,
         ),
     )

@@ -53,7 +53,7 @@ OUTERMOST = {
     "worker_process",
 }
 FOUNDATION = {
-    *("config", "extensions", "database", "paths", "sealed_columns", "secret_box", "wording", "network"),
+    *("clock", "config", "extensions", "database", "paths", "sealed_columns", "secret_box", "wording", "network"),
     *("guessing", "placeholders"),
 }
 TRANSACTION = "transaction"

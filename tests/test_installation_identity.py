@@ -73,7 +73,7 @@ def working(app: Flask) -> Iterator[None]:
         thread.join()
 
 
-def until(happened: Callable[[], object], *, seconds: float = 15) -> None:
+def until(happened: Callable[[], object], *, seconds: float = 30) -> None:
     deadline = time.monotonic() + seconds
     while not happened():
         assert time.monotonic() < deadline, "it never happened"
@@ -252,6 +252,13 @@ def test_an_administrator_releases_on_the_page_with_the_password(portal: Flask) 
     assert standing(portal) == Standing()
     assert audit_entries(portal, "sending.redirected")[0].changes["redirect_to"] == [None, TESTS]
     assert audit_entries(portal, "sending.released")[0].changes["redirect_to"] == [TESTS, None]
+
+
+@pytest.mark.parametrize(("role", "is_shown"), [("admin", True), ("helpdesk", False), ("user", False)])
+def test_the_overview_leads_administrators_to_the_page(portal: Flask, role: str, is_shown: bool) -> None:
+    overview = Browser(portal, role).get("/").text
+
+    assert ('<a href="/installation">This installation</a>' in overview) == is_shown
 
 
 def worker_is_seen(app: Flask) -> bool:

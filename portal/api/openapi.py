@@ -5,10 +5,11 @@ from __future__ import annotations
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
+from portal.api.answer_examples import answer_of, problems_of
 from portal.api.answer_schemas import ANSWERS, ref
 from portal.api.operations import OPERATIONS, Operation, Parameter
 from portal.api.shapes import Array, Object, Shape
-from portal.web.problems import MEDIA_TYPE, TYPES
+from portal.web.problems import MEDIA_TYPE
 
 Json = dict[str, Any]
 _REPLAYED = {
@@ -62,7 +63,7 @@ def _operation(operation: Operation) -> Json:
         "description": f"{operation.description} Scope: {operation.scope}.",
         "responses": {
             str(operation.status): _answer(operation),
-            **{str(status): _problem(status) for status in operation.all_problems},
+            **{str(status): _problem(operation, status) for status in operation.all_problems},
         },
     }
     if operation.parameters:
@@ -86,7 +87,7 @@ def _parameter(one: Parameter) -> Json:
 def _answer(operation: Operation) -> Json:
     found: Json = {
         "description": str(operation.summary),
-        "content": {"application/json": {"schema": ref(operation.answer)}},
+        "content": {"application/json": {"schema": ref(operation.answer), "example": answer_of(operation)}},
     }
     if any(one.name == "Idempotency-Key" for one in operation.parameters):
         found["headers"] = {"Idempotency-Replayed": _REPLAYED, **_LIMITS}
@@ -95,11 +96,16 @@ def _answer(operation: Operation) -> Json:
     return found
 
 
-def _problem(status: int) -> Json:
-    titles = [str(one.title) for one in TYPES.values() if one.status == status]
+def _problem(operation: Operation, status: int) -> Json:
+    examples = {name: one for name, one in problems_of(operation).items() if one["status"] == status}
     found: Json = {
-        "description": " / ".join(titles),
-        "content": {MEDIA_TYPE: {"schema": ref("Problem")}},
+        "description": " / ".join(one["title"] for one in examples.values()),
+        "content": {
+            MEDIA_TYPE: {
+                "schema": ref("Problem"),
+                "examples": {name: {"value": one} for name, one in examples.items()},
+            }
+        },
     }
     if status in {429, 503}:
         found["headers"] = _RETRY_AFTER

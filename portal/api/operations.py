@@ -9,6 +9,7 @@ from portal.api.answer_schemas import MOMENT, STATUS, UUID_TEXT, Schema
 from portal.api.message_shapes import BATCH, MESSAGE
 from portal.api.own_messages import LARGEST_PAGE, USUAL_PAGE
 from portal.api.shapes import Object
+from portal.web.problems import TYPES, ProblemType
 from portal.wording import N_, Text
 
 
@@ -47,7 +48,15 @@ class Operation:
         of_content = {400, 408, 411, 413, 415, 422} if self.body is not None else set()
         return sorted({400, 401, 403, 500, 503} | of_content | self.problems)
 
+    @property
+    def problem_types(self) -> list[ProblemType]:
+        """The kinds of problem with these statuses, without what only a call that takes messages can meet."""
+        takes_messages = _KEY in self.parameters
+        kinds = [one for one in TYPES.values() if one.status in self.all_problems]
+        return [one for one in kinds if takes_messages or one.name not in _OF_MESSAGES]
 
+
+_OF_MESSAGES: Final = frozenset({"not-accepted", "idempotency-key-reused"})
 _KEY = Parameter(
     name="Idempotency-Key",
     place="header",

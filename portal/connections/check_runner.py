@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import datetime
 from uuid import UUID
 
 import structlog
 from sqlalchemy.engine import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
+from portal.clock import utc_now
 from portal.connections import check_steps
 from portal.connections.installation import Installation
 from portal.connections.probing import probe, token_of
+from portal.connections.senders_listed import senders_listed
 from portal.connections.tokens import ProviderToken
 from portal.transports import StepResult, StepStatus
 
@@ -31,14 +33,10 @@ class TooManyChecks(Exception):
     """As many checks as this process takes are waiting already."""
 
 
-def _now() -> datetime:
-    return datetime.now(UTC)
-
-
 class CheckRunner:
     """One for each web process."""
 
-    def __init__(self, engine: Engine, installation: Installation, *, clock: Callable[[], datetime] = _now) -> None:
+    def __init__(self, engine: Engine, installation: Installation, *, clock: Callable[[], datetime] = utc_now) -> None:
         self._engine = engine
         self._installation = installation
         self._clock = clock
@@ -95,10 +93,10 @@ class CheckRunner:
         )
         if any(step.status is StepStatus.FAIL for step in steps):
             check_steps.end(self._engine, check_id, "failed", now=self._clock())
-        elif work.is_to_be_saved:
-            check_steps.save(self._engine, check_id, app_token=token.grant, box=box, now=self._clock())
-        else:
-            check_steps.end_passed(self._engine, check_id, app_token=token.grant, box=box, now=self._clock())
+            return
+        senders = senders_listed(work.candidate.values, token, installation=self._installation)
+        finish = check_steps.save if work.is_to_be_saved else check_steps.end_passed
+        finish(self._engine, check_id, app_token=token.grant, senders=senders, box=box, now=self._clock())
 
     def _token(self, check_id: UUID, work: check_steps.Work) -> ProviderToken:
         box, values = self._installation.box, work.candidate.values

@@ -31,12 +31,14 @@ from portal.connections.models import ConnectionCheck
 from portal.connections.oauth.provider import Grant
 from portal.connections.saving import ChangedMeanwhile, NameTaken
 from portal.connections.senders import Sender, sender_of
+from portal.connections.senders_seen import with_listed
 from portal.connections.step_records import step_to_json
 from portal.connections.stored import find
 from portal.connections.values import ConnectionValues, Method
 from portal.database import writing
 from portal.secret_box import SecretBox
 from portal.transports import StepResult
+from portal.transports.gmail_senders import ListedSender
 from portal.wording import N_
 
 
@@ -86,11 +88,18 @@ def end(engine: Engine, check_id: UUID, state: str, *, now: datetime) -> None:
 
 
 def end_passed(
-    engine: Engine, check_id: UUID, *, app_token: Grant | None = None, box: SecretBox, now: datetime
+    engine: Engine,
+    check_id: UUID,
+    *,
+    app_token: Grant | None = None,
+    senders: Sequence[ListedSender] = (),
+    box: SecretBox,
+    now: datetime,
 ) -> None:
     """Write that a check passed. The connection that it proved as it is stored, if paused, is tried at once.
 
-    `app_token`, an application's own, is kept with it: what it may do is shown until there is another one.
+    With it are kept `app_token`, an application's own, since what it may do is shown until there is another one, and
+    the `senders` that the provider lists.
     """
     with Session(writing(engine)) as session, session.begin():
         row = session.get(ConnectionCheck, check_id, with_for_update=True)
@@ -101,6 +110,7 @@ def end_passed(
         stored = find(session, row.connection_id, box=box) if row.connection_id else None
         if candidate and stored and is_as_stored(candidate, stored):
             outbox.resume(session, stored.id)
+            row.steps = with_listed(row.steps, senders)
             _keep_app_token(session, stored.id, stored.values, app_token, box=box, now=now)
 
 
@@ -112,10 +122,18 @@ def beat(engine: Engine, check_ids: Collection[UUID], *, now: datetime) -> set[U
         return set(connection.scalars(beating))
 
 
-def save(engine: Engine, check_id: UUID, *, app_token: Grant | None = None, box: SecretBox, now: datetime) -> None:
+def save(
+    engine: Engine,
+    check_id: UUID,
+    *,
+    app_token: Grant | None = None,
+    senders: Sequence[ListedSender] = (),
+    box: SecretBox,
+    now: datetime,
+) -> None:
     """Store the candidate of a check that passed and was to be saved, if nobody changed the connection meanwhile.
 
-    `app_token` as for `end_passed`.
+    `app_token` and `senders` as for `end_passed`.
     """
     try:
         with Session(writing(engine)) as session, session.begin():
@@ -127,6 +145,7 @@ def save(engine: Engine, check_id: UUID, *, app_token: Grant | None = None, box:
             row.connection_id = store_candidate(session, candidate, box=box, actor=actor, now=now)
             _keep_app_token(session, row.connection_id, candidate.values, app_token, box=box, now=now)
             row.state, row.saved, row.ended_at, row.heartbeat_at = "passed", "saved", now, now
+            row.steps = with_listed(row.steps, senders)
             session.flush()
             forget_candidate(session, check_id)
     except ChangedMeanwhile:

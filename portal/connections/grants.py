@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from uuid import UUID, uuid4
 
 from sqlalchemy import select, update
@@ -19,6 +19,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from portal import email_settings
+from portal.clock import utc_now
 from portal.connections import grant_leases
 from portal.connections.grant_fit import Misfit, asked_when_dying, is_dead, misfit_of
 from portal.connections.grant_leases import LEASE
@@ -95,7 +96,7 @@ class StoredToken:
         self._secrets = secrets
         self._asks_again = asks_again
         self._lease = lease
-        self._clock = clock or _now
+        self._clock = clock or utc_now
         self._lease_owner = ""
         self.grant: Grant | None = None  # whose token was given out last
         self.host = ""  # the server that gives the tokens, once one was asked for
@@ -325,7 +326,3 @@ class StoredToken:
 
     def _sealed(self, stored: _Stored, grant: Grant) -> str:
         return self._installation.box.seal(grant_to_text(grant), stored_context(self._connection_id, stored.values))
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import datetime
 
+from portal.clock import utc_now
 from portal.connections.installation import Installation
 from portal.connections.oauth import microsoft
 from portal.connections.oauth.microsoft_endpoints import ANY_TENANT
@@ -40,7 +41,7 @@ class ProvedToken:
         secrets: Mapping[str, str],
         *,
         installation: Installation,
-        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        clock: Callable[[], datetime] = utc_now,
     ) -> None:
         self._token = token
         self._values = values

@@ -12,8 +12,8 @@ _SENDS = N_("Send mail as this mailbox.")
 _MEANINGS = {
     "https://www.googleapis.com/auth/gmail.send": _SENDS,
     "https://mail.google.com/": N_(
-        "Read, send and delete all mail of this mailbox. The portal only sends, but Google offers no smaller one "
-        "for sending by SMTP."
+        "Read, send and delete all mail of this mailbox. The portal only sends, and reads which addresses it may send "
+        "as, but Google offers no smaller one for sending by SMTP."
     ),
     "openid": N_("Know that it is you."),
     "email": N_("See the address of this mailbox."),

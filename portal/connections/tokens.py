@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Protocol
 from urllib.parse import urlsplit
 
+from portal.clock import utc_now
 from portal.connections.grant_fit import misfit_of
 from portal.connections.installation import Installation
 from portal.connections.oauth.held_grant import with_what_renews
@@ -68,7 +69,7 @@ class CandidateToken:
         *,
         installation: Installation,
         keep: Callable[[Grant], None] = lambda _: None,
-        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        clock: Callable[[], datetime] = utc_now,
     ) -> None:
         self._values = values
         self._keep = keep

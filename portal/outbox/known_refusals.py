@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from portal.outbox import wakeup
 from portal.outbox.id_lists import id_list, is_among
+from portal.outbox.last_attempts import last_attempt_id
 from portal.outbox.models import IS_UNCLAIMED, Attempt, Delivery, Message
 from portal.outbox.reasons import SENDER_REFUSED
 
@@ -19,18 +20,10 @@ def let_go_refused(
     session: Session, connection_id: UUID, is_let_through: Callable[[str], bool], *, now: datetime
 ) -> None:
     """What this connection was not asked to take is due at once where it now lets the From address through."""
-    last = (
-        select(Attempt.id)
-        .where(Attempt.delivery_id == Delivery.id)
-        .order_by(Attempt.id.desc())
-        .limit(1)
-        .correlate(Delivery)
-        .scalar_subquery()
-    )
     waiting = (
         select(Delivery.id, Message.from_address)
         .join(Message, Message.id == Delivery.message_id)
-        .join(Attempt, Attempt.id == last)
+        .join(Attempt, Attempt.id == last_attempt_id())
         .where(IS_UNCLAIMED, Delivery.due_at > now)
         .where(Attempt.code == SENDER_REFUSED, Attempt.connection_id == connection_id)
     )

@@ -20,6 +20,7 @@ from sqlalchemy.engine import Connection
 from sqlalchemy.orm import Session
 
 from portal.outbox import wakeup
+from portal.outbox.last_attempts import last_attempt_id
 from portal.outbox.models import IS_WAITING, Attempt, Delivery, Message, WayOutRecord
 from portal.outbox.pauses import Cause, Pause
 from portal.outbox.states import State
@@ -196,14 +197,6 @@ def _may_come_from(sender: str) -> ColumnElement[bool]:
 
 def _was_refused(connection_id: UUID, error: TransportError) -> ColumnElement[bool]:
     """Whether the delivery's last attempt was made there and met this error."""
-    last = (
-        select(Attempt.id)
-        .where(Attempt.delivery_id == Delivery.id)
-        .order_by(Attempt.id.desc())
-        .limit(1)
-        .correlate(Delivery)
-        .scalar_subquery()
-    )
     met = (
         Attempt.connection_id == connection_id,
         Attempt.verdict == State.DEFERRED,
@@ -211,7 +204,7 @@ def _was_refused(connection_id: UUID, error: TransportError) -> ColumnElement[bo
         Attempt.code == error.code,
         Attempt.reply_code == (error.reply.code if error.reply else 0),
     )
-    return select(Attempt.id).where(Attempt.id == last, *met).exists()
+    return select(Attempt.id).where(Attempt.id == last_attempt_id(), *met).exists()
 
 
 def _count_failure(connection: Connection, connection_id: UUID, before: int) -> int:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from uuid import UUID
 
+from portal.clock import utc_now
 from portal.outbox.leases import LEASE
 from portal.outbox.pauses import Pause
 from portal.outbox.prepared import WayOut, WaysOut
@@ -15,10 +16,6 @@ from portal.outbox.recovery import UncertainRule, always_send_again
 from portal.outbox.states import State
 from portal.secret_box import SecretBox
 from portal.transports import Transport
-
-
-def utc_now() -> datetime:
-    return datetime.now(UTC)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
+from uuid import UUID
 
+from portal.connections import StoredConnection
+from portal.connections.values import Role
 from portal.servers.inheritance import Effective
 from portal.web.translation import readable_number
 from portal.wording import N_, Text
@@ -44,10 +47,6 @@ _FIELDS: Mapping[str, Text] = MappingProxyType(
 )
 _OWN = frozenset({"server", "reference", "instead"})  # taking the own value back changes something
 _FORMATS = {"html": N_("HTML with a plain text part"), "text": N_("Plain text only")}
-KIND_LABELS: tuple[tuple[str, Text], ...] = (
-    ("api", N_("Mail of applications, by the API")),
-    ("relay", N_("Mail of devices, by the relay")),
-)
 KEY_KINDS: Mapping[str, Text] = MappingProxyType({"live": N_("Live"), "test": N_("Test"), "team": N_("Team")})
 
 
@@ -62,20 +61,20 @@ class EffectiveRow:
     is_own: bool
 
 
-def effective_rows(effective: Mapping[str, Effective]) -> list[EffectiveRow]:
-    """The values that hold, in the order in which people read them."""
+def effective_rows(effective: Mapping[str, Effective], connections: Sequence[StoredConnection]) -> list[EffectiveRow]:
+    """The values that hold, in the order in which people read them; `connections` are all that there are."""
     return [
-        EffectiveRow(name, label, _in_words(name, one.value), one.where, one.origin in _OWN)
+        EffectiveRow(name, label, _in_words(name, one.value, connections), one.where, one.origin in _OWN)
         for name, label in _FIELDS.items()
         if (one := effective.get(name))
     ]
 
 
-def _in_words(name: str, value: Any) -> Text | str:
+def _in_words(name: str, value: Any, connections: Sequence[StoredConnection]) -> Text | str:
     if name == "format":
         return _FORMATS[value]
     if name == "fallbacks":
-        return "" if value is None else N_("none") if not value else N_("%(count)s of its own", count=len(value))
+        return _fallbacks(value, connections)
     if name == "largest_message":
         return N_("%(octets)s bytes", octets=readable_number(value))
     if isinstance(value, int):
@@ -83,3 +82,13 @@ def _in_words(name: str, value: Any) -> Text | str:
     if value is None:
         return N_("no limit")
     return str(value)
+
+
+def _fallbacks(chosen: Sequence[UUID] | None, connections: Sequence[StoredConnection]) -> Text | str:
+    """By name, in their order: the chosen ones that are still there, with None the organisation's."""
+    if chosen is None:
+        named = [one.values.name for one in connections if one.values.role is Role.FALLBACK]
+    else:
+        names = {one.id: one.values.name for one in connections}
+        named = [names[one] for one in chosen if one in names]
+    return ", ".join(named) or N_("no fallback")

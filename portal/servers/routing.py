@@ -18,6 +18,7 @@ from sqlalchemy.orm import Session
 
 from portal import audit, outbox
 from portal.connections import AskedWay, find_settings
+from portal.servers.kinds import kind_in_words
 from portal.servers.models import RoutingRule, Server
 from portal.servers.remembering import remembered
 from portal.servers.sender_matrix import why_impossible
@@ -187,21 +188,22 @@ def because_of(session: Session, rule: Rule) -> Text:
 
 
 _WHICH = {  # by whether it names a server, a sender, a kind
-    (True, True, True): N_("Mail of the server %(server)s from %(sender)s and of the kind %(kind)s"),
+    (True, True, True): N_("Mail of the server %(server)s from %(sender)s and of the kind “%(kind)s”"),
     (True, True, False): N_("Mail of the server %(server)s from %(sender)s"),
-    (True, False, True): N_("Mail of the server %(server)s and of the kind %(kind)s"),
+    (True, False, True): N_("Mail of the server %(server)s and of the kind “%(kind)s”"),
     (True, False, False): N_("Mail of the server %(server)s"),
-    (False, True, True): N_("Mail from %(sender)s and of the kind %(kind)s"),
+    (False, True, True): N_("Mail from %(sender)s and of the kind “%(kind)s”"),
     (False, True, False): N_("Mail from %(sender)s"),
-    (False, False, True): N_("Mail of the kind %(kind)s"),
+    (False, False, True): N_("Mail of the kind “%(kind)s”"),
     (False, False, False): N_("All mail"),
 }
 
 
 def _which(rule: Rule, server_name: str) -> Text:
     sender = readable_sender(rule.sender) if rule.sender else ""
-    told = _WHICH[bool(server_name), bool(sender), bool(rule.kind)]
-    return Text(told.template, {"server": server_name, "sender": sender, "kind": rule.kind})
+    kind = kind_in_words(rule.kind) if rule.kind else ""
+    told = _WHICH[bool(server_name), bool(sender), bool(kind)]
+    return Text(told.template, {"server": server_name, "sender": sender, "kind": kind})
 
 
 def _asked_by(server: Server) -> AskedWay:

@@ -10,9 +10,9 @@ from flask import Response, flash, request
 from flask_babel import gettext as _
 
 from portal.connections import all_connections
-from portal.extensions import db, handed_down, secret_box
+from portal.extensions import db, secret_box
 from portal.servers import routing, ways
-from portal.servers.labels import KIND_LABELS
+from portal.servers.kinds import all_kinds
 from portal.servers.routing import RuleRefused
 from portal.servers.routing_forms import PreviewForm, RuleForm
 from portal.servers.stored import all_servers
@@ -64,17 +64,12 @@ def move_rule(rule_id: int) -> Response:
 def _rule_form(**options: Any) -> RuleForm:
     session = db.session()
     connections = all_connections(session, box=secret_box)
-    return RuleForm(servers=all_servers(session), connections=connections, kinds=_kinds(), **options)
-
-
-def _kinds() -> list[tuple[str, Any]]:
-    """Of applications first, then the portal's own."""
-    return [*KIND_LABELS, *handed_down("kinds_of_mail")]
+    return RuleForm(servers=all_servers(session), connections=connections, kinds=all_kinds(), **options)
 
 
 def _page(form: RuleForm, *, status: int = 200) -> Response:
     session = db.session()
-    asked = PreviewForm(request.args, servers=all_servers(session), kinds=_kinds())
+    asked = PreviewForm(request.args, servers=all_servers(session), kinds=all_kinds())
     is_asked = bool(request.args) and asked.validate()
     return render(
         "servers/routing.html",

@@ -1,7 +1,8 @@
 """Which From may leave by which connection: what people decided, and what the portal saw itself.
 
 A person's decision is stored. What the portal sees is read anew each time, so that it is never older than what it
-comes from: a connection's own address, who consented, the newest dry run, and the senders that its server refuses.
+comes from: a connection's own address, who consented, the newest dry run, what Gmail lists, and the senders that its
+server refuses.
 """
 
 from __future__ import annotations
@@ -25,6 +26,12 @@ from portal.wording import N_, Text
 
 Verdict = Literal["allowed", "rewritten", "refused"]
 VERDICTS: tuple[Verdict, ...] = ("allowed", "rewritten", "refused")
+_BECAUSE: Mapping[tuple[str, bool], tuple[Verdict, Text]] = {
+    ("check", True): ("allowed", N_("The last check let it through.")),
+    ("check", False): ("refused", N_("The last check was refused.")),
+    ("gmail", True): ("allowed", N_("Gmail lists it under “Send mail as”.")),
+    ("gmail", False): ("rewritten", N_("Gmail lists it under “Send mail as”, but nobody has confirmed it there yet.")),
+}
 
 
 @dataclass(frozen=True)
@@ -109,10 +116,9 @@ def findings(session: Session, connections: Sequence[StoredConnection]) -> list[
         if one.grant and one.grant.is_good and one.grant.account and same_address_key(one.grant.account):
             account = one.grant.account
             seen[sender_key(account)] = Finding(one.id, account, "allowed", N_("Its owner consented."))
-        for address, is_allowed in senders_seen(session, one.id):
-            verdict: Verdict = "allowed" if is_allowed else "refused"
-            because = N_("The last check let it through.") if is_allowed else N_("The last check was refused.")
-            seen[sender_key(address) or address] = Finding(one.id, address, verdict, because)
+        for sender in senders_seen(session, one.id):
+            verdict, because = _BECAUSE[sender.source, sender.is_allowed]
+            seen[sender_key(sender.address) or sender.address] = Finding(one.id, sender.address, verdict, because)
         for address, pause in (states[one.id].refused if one.id in states else {}).items():
             said = N_("The server answered: %(said)s", said=pause.said)
             seen[sender_key(address) or address] = Finding(one.id, address, "refused", said)
@@ -122,7 +128,7 @@ def findings(session: Session, connections: Sequence[StoredConnection]) -> list[
                     one.id,
                     row.sender,
                     cast("Verdict", row.verdict),
-                    N_("%(name)s decided so.", name=audit.actor_in_words(row.decided_by)),
+                    _decided_by(row.decided_by),
                     is_decided=True,
                 )
         found += [seen[key] for key in sorted(seen)]
@@ -180,6 +186,12 @@ def _let_go(session: Session, connection_id: UUID, now: datetime) -> None:
     outbox.let_go_refused(
         session, connection_id, lambda address: verdict_on(decided, connection_id, address) != "refused", now=now
     )
+
+
+def _decided_by(name: str) -> Text:
+    if name == audit.COMMAND_LINE.name:
+        return N_("It was decided on the command line.")
+    return N_("%(name)s decided so.", name=audit.actor_in_words(name))
 
 
 def _those(by_sender: Mapping[str, Verdict], verdict: Verdict) -> frozenset[str]:

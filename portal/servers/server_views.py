@@ -139,7 +139,7 @@ def server_page(server_id: UUID, *, status: int = 200, login_form: LoginForm | N
         state_kind=state_kind,
         state_label=state_label,
         organisation_is_on=is_on,
-        rows=effective_rows(effective_settings(session, server_id)),
+        rows=effective_rows(effective_settings(session, server_id), all_connections(session, box=secret_box)),
         keys=[(one, one.is_alive(now)) for one in keys.of_server(session, server_id)],
         log_ins=log_ins.of_server(session, server_id),
         login_form=login_form or LoginForm(formdata=None),

@@ -99,6 +99,7 @@ _EXEMPT = N_("Sending is switched off under Email settings, but this server is e
 _REFUSED = N_("The message names an address which this server may not use, and its settings say to refuse it.")
 _NAMED = N_("The message names it.")
 _OWN = N_("It is the server's own sender, or the one that it inherits.")
+_OF_THE_PORTAL = N_("It is the connection's sender, else that of the email settings.")
 _UNLISTED = N_("The message names another address, which this server may not use: its own takes the place.")
 
 
@@ -118,7 +119,7 @@ def _sender(settings: ServerSettings | None, from_address: str) -> tuple[Mailbox
     """None leaves it to the way out, which a rule may choose."""
     own = settings.sender if settings and settings.names_sender else None
     if not from_address:
-        return own, _OWN
+        return own, _OWN if settings else _OF_THE_PORTAL
     if settings is None or may_write_as(settings, from_address):
         return Mailbox(from_address), _NAMED
     return own, _UNLISTED

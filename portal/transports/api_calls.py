@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 
+from portal.clock import utc_now
 from portal.network.https import HTTPS, Answer, HTTPSError, Stopped
 from portal.network.https_libraries import DEFAULT_MOST_OCTETS
 from portal.transports import (
@@ -53,11 +54,6 @@ class ReplyLost(Exception):
         self.fault = fault
 
 
-def now_in_utc() -> datetime:
-    """The clock of whoever hands none down."""
-    return datetime.now(UTC)
-
-
 class APICalls:
     """Requests to one service for one connection; `rules` say what its refusals mean, the last fits everything."""
 
@@ -67,7 +63,7 @@ class APICalls:
         *,
         access_token: AccessToken,
         rules: tuple[Rule, ...],
-        clock: Callable[[], datetime] = now_in_utc,
+        clock: Callable[[], datetime] = utc_now,
     ) -> None:
         self._https = https
         self._access_token = access_token

@@ -11,9 +11,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
+from portal.clock import utc_now
 from portal.network.https import HTTPS, Answer
 from portal.transports import AccessToken, OutgoingMessage, PermanentError, Reply, SendReport, Step
-from portal.transports.api_calls import APICalls, APIRequest, now_in_utc
+from portal.transports.api_calls import APICalls, APIRequest
 from portal.transports.http_refusals import Rule, names, words
 from portal.transports.recipient_headers import with_recipients_in_headers
 from portal.transports.refusals import Fate
@@ -103,7 +104,7 @@ class GmailTransport:
         *,
         api_url: str,
         access_token: AccessToken,
-        clock: Callable[[], datetime] = now_in_utc,
+        clock: Callable[[], datetime] = utc_now,
     ) -> None:
         self._url = f"{api_url.rstrip('/')}/upload/gmail/v1/users/me/messages/send"
         self._calls = APICalls(https, access_token=access_token, rules=RULES, clock=clock)

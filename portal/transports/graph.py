@@ -13,9 +13,10 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from urllib.parse import quote
 
+from portal.clock import utc_now
 from portal.network.https import HTTPS, Answer
 from portal.transports import AccessToken, OutgoingMessage, PermanentError, Reply, SendReport, Step
-from portal.transports.api_calls import APICalls, APIRequest, now_in_utc
+from portal.transports.api_calls import APICalls, APIRequest
 from portal.transports.graph_drafts import UPLOAD_PERMISSION, Drafts
 from portal.transports.http_refusals import Rule, names, words
 from portal.transports.large_attachments import without_large_attachments
@@ -141,7 +142,7 @@ class GraphTransport:
         access_token: AccessToken,
         largest_message: int = LARGEST_MESSAGE,
         may_upload: Callable[[], bool] = lambda: False,
-        clock: Callable[[], datetime] = now_in_utc,
+        clock: Callable[[], datetime] = utc_now,
     ) -> None:
         self._user_url = user_url(graph_url, mailbox)
         self._largest = largest_message

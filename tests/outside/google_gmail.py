@@ -89,6 +89,10 @@ class Gmail:
             {"sendAsEmail": alias, "displayName": account.name, "isDefault": False, "verificationStatus": "accepted"}
             for alias in account.aliases
         ]
+        others += [
+            {"sendAsEmail": alias, "displayName": account.name, "isDefault": False, "verificationStatus": "pending"}
+            for alias in account.unconfirmed_aliases
+        ]
         return json_answer({"sendAs": [own, *others]})
 
     def _sender(self, request: Request) -> Account:

@@ -59,6 +59,7 @@ class Account:
     name: str
     organisation: str  # the Workspace domain; "" for a consumer
     aliases: tuple[str, ...]
+    unconfirmed_aliases: tuple[str, ...]
     has_gmail: bool
     messages_per_day: int | None
     noticed_late: int

@@ -246,13 +246,17 @@ def test_recipients_see_a_from_address_of_the_account(
 
 
 def test_the_addresses_of_an_account_need_a_scope_of_their_own(google: GoogleServer, application: Application) -> None:
-    google.add_account(PORTAL, aliases=["news@contoso.test"])
+    google.add_account(PORTAL, aliases=["news@contoso.test"], unconfirmed_aliases=["shop@contoso.test"])
 
     refused_answer = Mailbox(application, SEND).addresses()
     answer = Mailbox(application, SETTINGS).addresses()
 
     assert (refused_answer.status_code, reason_of(refused_answer)) == (403, "insufficientPermissions")
-    assert [one["sendAsEmail"] for one in answer.json()["sendAs"]] == ["portal@contoso.test", "news@contoso.test"]
+    assert [(one["sendAsEmail"], one.get("verificationStatus")) for one in answer.json()["sendAs"]] == [
+        ("portal@contoso.test", None),
+        ("news@contoso.test", "accepted"),
+        ("shop@contoso.test", "pending"),
+    ]
     assert answer.json()["sendAs"][0]["isPrimary"] is True
 
 

@@ -10,16 +10,18 @@ from flask import Flask
 from sqlalchemy import select
 from werkzeug.test import TestResponse
 
+from portal.audit import COMMAND_LINE
 from portal.audit.models import AuditEntry
+from portal.connections import find
 from portal.connections.values import Role
 from portal.mail.addresses import Mailbox
-from portal.servers import log_ins, routing
+from portal.servers import log_ins, routing, sender_matrix
 from portal.servers.inheritance import load_settings
 from portal.servers.models import ServerKey
 from portal.servers.stored import StoredServer, find_named
 from tests.admin_browser import Browser
 from tests.connections.making import create, smtp_values
-from tests.servers.serving import by_key, by_login, composed, key, organisation, read, server, shown_key
+from tests.servers.serving import by_key, by_login, composed, done, key, organisation, read, server, shown_key
 from tests.servers.test_routes import decide, rule
 
 
@@ -316,6 +318,31 @@ def test_rules_are_added_moved_and_previewed(portal: Flask, admin: Browser) -> N
     assert admin.get(f"{page}?by=nobody").status_code == 200
 
 
+def test_a_rule_for_mail_of_the_portal_itself_is_told_by_the_title_of_its_kind(portal: Flask, admin: Browser) -> None:
+    main = create(portal, smtp_values("Main", role=Role.DEFAULT))
+    rule(portal, main, kind="password_reset")
+
+    page = admin.get("/servers/routing?by=&written_as=&of_kind=password_reset").text
+
+    assert page.count("Mail of the kind “Forgotten password” leaves by Main.") == 2  # in the list and the preview
+    assert "password_reset leaves" not in page
+    assert "It is the connection&#39;s sender, else that of the email settings." in page
+
+
+def test_the_page_names_the_fallbacks(portal: Flask, admin: Browser) -> None:
+    first = create(portal, smtp_values("First", role=Role.FALLBACK, fallback_order=1))
+    second = create(portal, smtp_values("Second", role=Role.FALLBACK, fallback_order=2))
+    inheriting = server(portal)
+    own, without = server(portal, "Own", fallback_ids=(second, first)), server(portal, "Alone", fallback_ids=())
+
+    def fallbacks(server_id: object) -> str:
+        shown = re.search(r'<th scope="row">Fallbacks</th>\s*<td[^>]*>([^<]*)', admin.get(f"/servers/{server_id}").text)
+        assert shown
+        return shown[1]
+
+    assert [fallbacks(one) for one in (inheriting, own, without)] == ["First, Second", "Second, First", "no fallback"]
+
+
 def test_deleting_a_connection_tells_which_servers_and_rules_name_it(portal: Flask, admin: Browser) -> None:
     create(portal, smtp_values("Main", role=Role.DEFAULT))
     other, unused = create(portal, smtp_values("Other")), create(portal, smtp_values("Unused"))
@@ -326,7 +353,8 @@ def test_deleting_a_connection_tells_which_servers_and_rules_name_it(portal: Fla
 
     assert "The server Wiki sends by it, and inherits the default connection then." in page
     assert "The server Scanner has it as a fallback, and does without it then." in page
-    assert "This routing rule is deleted, too: Mail of the server Wiki and of the kind relay leaves by Other." in page
+    ruled = "Mail of the server Wiki and of the kind “Devices, by the relay” leaves by Other."
+    assert f"This routing rule is deleted, too: {ruled}" in page
     assert "It is in use" not in admin.get(f"/connections/{unused}/deletion").text
 
 
@@ -342,6 +370,23 @@ def test_the_matrix_shows_what_is_known_and_takes_a_decision_back(portal: Flask,
     assert "Admin Ada decided so." in shown
     assert "decided so" not in admin.get(page).text
     assert actions(portal)[-2:] == ["sender.decided", "sender.decided"]
+
+
+def test_what_was_decided_on_the_command_line_says_so(portal: Flask, admin: Browser) -> None:
+    main = create(portal, smtp_values("Main", role=Role.DEFAULT))
+    one = read(portal, lambda session: find(session, main, box=portal.extensions["secret_box"]))
+    assert one is not None
+
+    done(
+        portal,
+        lambda session: sender_matrix.decide(
+            session, one, "@contoso.test", "refused", actor=COMMAND_LINE, now=datetime.now(UTC)
+        ),
+    )
+
+    shown = admin.get("/servers/senders").text
+    assert "It was decided on the command line." in shown
+    assert "command line decided" not in shown
 
 
 def test_the_sheet_has_the_values_to_type_and_no_password(portal: Flask, admin: Browser) -> None:

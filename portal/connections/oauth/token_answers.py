@@ -13,10 +13,10 @@ from datetime import timedelta
 from typing import Any
 from urllib.parse import quote, quote_plus
 
+from portal.clock import utc_now
 from portal.connections.oauth.id_tokens import text_of
 from portal.network.https import HTTPSError
 from portal.transports import ConnectionFault, QuotaReached, Step, TransientError, TransportError
-from portal.transports.api_calls import now_in_utc
 from portal.transports.http_refusals import retry_after
 from portal.transports.smtp_blotting import secret_forms
 
@@ -99,7 +99,7 @@ def refuse_failures(status: int, headers: Mapping[str, str], *, code: str) -> No
     """
     if status not in {408, 429} and status < 500:
         return
-    wait = retry_after(headers.get("Retry-After", ""), now=now_in_utc()) if status in _SAY_HOW_LONG else None
+    wait = retry_after(headers.get("Retry-After", ""), now=utc_now()) if status in _SAY_HOW_LONG else None
     if wait is not None:
         seen = f"HTTP status {status}, not to be asked again for {wait.total_seconds():.0f} s"
         raise MustWait(code=code, seen=seen, retry_after=wait)
