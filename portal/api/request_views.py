@@ -13,8 +13,9 @@ from types import MappingProxyType
 from typing import Any, Final, cast
 
 import structlog
-from flask import Blueprint, Response, request
+from flask import Blueprint, Response, g, request
 from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session
 
 from portal.api.json_text import NotJSON, read_json
 from portal.api.submitting import Answer, Intake
@@ -29,6 +30,7 @@ LARGEST_REQUEST: Final = 48 * 1024 * 1024  # octets: 25 MB of attachments as bas
 LARGE_REQUEST: Final = 1_000_000  # octets; what is larger is taken one at a time, since it fills memory
 _READ_WITHIN_SECONDS = 120.0
 _AT_ONCE = 256 * 1024
+_RULES_HOLD_SECONDS = 0.01  # after the key was looked up: content that comes more slowly meets the rules as they are
 _NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 _large = threading.Lock()  # of this process
 _log = structlog.get_logger("portal.web")
@@ -74,6 +76,12 @@ def idempotency_key() -> str:
     return key or ""
 
 
+def rules() -> Session | None:
+    """What the key was looked up in, unless that was too long ago. It has no connection until it is asked."""
+    session, read_at = g.rules
+    return session if time.monotonic() - read_at < _RULES_HOLD_SECONDS else None
+
+
 def intake() -> Intake:
     """What messages are taken with."""
     return cast("Intake", handed_down("intake"))
@@ -105,6 +113,7 @@ def _caller(scope: str) -> Caller:
     now = datetime.now(UTC)
     with intake().reading(now) as session:  # closed at once: a slow request keeps no connection
         caller = caller_of_key(session, key.strip(), now=now)
+    g.rules = session, time.monotonic()
     if caller is None:
         detail = N_("This key is unknown, revoked or expired, or its server is switched off. See under Servers.")
         raise Problem("no-valid-key", detail, headers={"WWW-Authenticate": 'Bearer error="invalid_token"'})

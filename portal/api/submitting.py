@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
@@ -40,12 +39,15 @@ class Intake:
     is_own_person: Callable[[Session, str], bool]
     memory: SharedMemory = field(default_factory=SharedMemory)
 
-    @contextmanager
-    def reading(self, now: datetime) -> Iterator[Session]:
-        """A session that answers from what this process knows of the servers' rules, as long as they hold."""
-        with Session(self.engine) as session:
-            give_memory(session, self.memory.of(session, now))
-            yield session
+    def reading(self, now: datetime) -> Session:
+        """A session that answers from what this process knows of the servers' rules, as long as they hold.
+
+        To be used in a `with`, at whose end it gives its connection back.
+        """
+        known = self.memory.of_engine(self.engine, now)
+        session = Session(self.engine)
+        give_memory(session, known)
+        return session
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,6 +68,11 @@ class Submission:
     asked: Any  # the request's JSON, by which a repetition is known
     key: str
     now: datetime
+    rules: Session | None = None  # a reading of just now; it has no connection
+
+    def reading(self, intake: Intake) -> Session:
+        """The rules as they were read just now, else as they are."""
+        return self.rules or intake.reading(self.now)
 
     def idempotency(self, endpoint: str, answer: Json | None = None) -> Idempotency | None:
         """What the request is known again by. Raises Problem for a key that is none."""
@@ -90,8 +97,8 @@ def submit_message(intake: Intake, submission: Submission, composed: Composed) -
     idempotency = submission.idempotency("messages")
     if idempotency and (first := _first(intake, idempotency, submission.now)):
         return Answer(content=_taken(*first[0][0]), location=f"{PATH}/{first[0][0][0]}", is_repeated=True)
-    quota = _counted(intake, submission, 1)
-    with intake.reading(submission.now) as session:  # closed before the commit is waited for
+    with submission.reading(intake) as session:  # closed before the commit is waited for
+        quota = _counted(intake, session, submission, 1)
         try:
             prepared = _prepared(intake, session, submission, composed)
         except NotAccepted as error:
@@ -114,8 +121,8 @@ def submit_batch(intake: Intake, submission: Submission, mails: Sequence[Compose
         return Answer(content={"results": _merged(first[0], first[1])}, is_repeated=True)
     prepared: list[PreparedMessage] = []
     refused: dict[str, Json] = {}
-    quota = _counted(intake, submission, len(mails))
-    with intake.reading(submission.now) as session:
+    with submission.reading(intake) as session:
+        quota = _counted(intake, session, submission, len(mails))
         for number, composed in enumerate(mails):
             try:
                 prepared.append(_prepared(intake, session, submission, composed))
@@ -159,9 +166,10 @@ def _first(intake: Intake, idempotency: Idempotency, now: datetime) -> _First | 
     return taken, dict(found.answer.get(_REFUSED, {}))
 
 
-def _counted(intake: Intake, submission: Submission, messages: int) -> Quota:
-    with intake.reading(submission.now) as session:  # closed before others are waited for, who need a connection, too
-        limits = limits_of(session, submission.caller.server_id)
+def _counted(intake: Intake, session: Session, submission: Submission, messages: int) -> Quota:
+    limits = limits_of(session, submission.caller.server_id)
+    if limits:
+        session.close()  # others are waited for, who need a connection, too
     try:
         return take(intake.engine, submission.caller, limits, messages=messages, now=submission.now)
     except QuotaExceeded as error:

@@ -9,7 +9,7 @@ from flask import Response, request
 
 from portal.api import own_messages, settings_json
 from portal.api.message_shapes import read_batch, read_message
-from portal.api.request_views import accepted, answered, asked_json, blueprint, by_key, idempotency_key, intake
+from portal.api.request_views import accepted, answered, asked_json, blueprint, by_key, idempotency_key, intake, rules
 from portal.api.submitting import Submission, submit_batch, submit_message
 from portal.extensions import db, handed_down
 from portal.servers.callers import Caller
@@ -82,7 +82,7 @@ def change_settings(caller: Caller) -> Response:
 
 
 def _submission(caller: Caller, asked: object) -> Submission:
-    return Submission(caller=caller, asked=asked, key=idempotency_key(), now=datetime.now(UTC))
+    return Submission(caller=caller, asked=asked, key=idempotency_key(), now=datetime.now(UTC), rules=rules())
 
 
 def _is_trial() -> bool:

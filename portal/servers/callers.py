@@ -7,6 +7,7 @@ import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import Any, Literal, cast
 from uuid import UUID
@@ -145,12 +146,18 @@ class _Noted:
 _noted = _Noted()
 
 
+@lru_cache(maxsize=8)
+def database_of(engine: Engine) -> str:
+    """What tells one database from another; its address is not written out anew for each message."""
+    return str(engine.url)
+
+
 def note_seen(engine: Engine, caller: Caller, *, now: datetime) -> None:
     """Write down that the server and its key or log-in were seen, at most once a minute; a short transaction.
 
     To be called outside of any unit of work.
     """
-    if not _noted.is_due((str(engine.url), caller.server_id, caller.key_id), now):
+    if not _noted.is_due((database_of(engine), caller.server_id, caller.key_id), now):
         return
     table = ServerKey if caller.means == "key" else ServerLogin
     with writing(engine).begin() as connection:

@@ -19,7 +19,7 @@ from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.orm import Session
 
 from portal.database import writing
-from portal.servers.callers import Caller
+from portal.servers.callers import Caller, database_of
 from portal.servers.models import Server, ServerUse
 from portal.servers.remembering import remembered
 from portal.wording import N_, Text
@@ -86,7 +86,7 @@ def take(engine: Engine, caller: Caller, limits: Mapping[str, int], *, messages:
     with _stores.lock:
         quotas = [_reserve(engine, caller, one, messages=messages, now=now) for one in limits.items()]
         for period in limits:
-            _stores.by_key[(str(engine.url), caller.server_id, period)].left -= messages
+            _stores.by_key[(database_of(engine), caller.server_id, period)].left -= messages
     return min(quotas, key=lambda one: one.remaining)
 
 
@@ -95,7 +95,7 @@ def _reserve(engine: Engine, caller: Caller, rule: tuple[str, int], *, messages:
     period, limit = rule
     starts_at = _start(period, now)
     ends_in = max(1, round((starts_at + _PERIODS[period] - now).total_seconds()))
-    key = (str(engine.url), caller.server_id, period)
+    key = (database_of(engine), caller.server_id, period)
     store = _stores.by_key.get(key)
     if store is None or (store.starts_at, store.limit) != (starts_at, limit):
         store = _stores.by_key[key] = _Store(starts_at, limit)

@@ -12,9 +12,10 @@ from datetime import datetime, timedelta
 from functools import wraps
 from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 
+from sqlalchemy.engine import Engine
 from sqlalchemy.orm import Session
 
-from portal.audit.entries import news
+from portal.audit.entries import news, news_of
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -37,7 +38,14 @@ class SharedMemory:
 
     def of(self, session: Session, now: datetime) -> Memory:
         """What is known that still holds; one short reading. What is read next in this session may be added."""
-        newest, kept = news(session), self._kept
+        return self._holding(news(session), now)
+
+    def of_engine(self, engine: Engine, now: datetime) -> Memory:
+        """The same for whoever has no session yet: what is read by one that is begun next may be added."""
+        return self._holding(news_of(engine), now)
+
+    def _holding(self, newest: tuple[int, int], now: datetime) -> Memory:
+        kept = self._kept
         if kept is None or kept[0] != newest or not timedelta() <= now - kept[1] < _AT_MOST:
             kept = self._kept = newest, now, {}
         return kept[2]

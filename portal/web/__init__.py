@@ -24,6 +24,7 @@ def init_app(app: Flask) -> None:
         access,
         announcements,
         assets,
+        cookie_sessions,
         errors,
         headers,
         health,
@@ -34,6 +35,7 @@ def init_app(app: Flask) -> None:
         translation,
     )
 
-    for part in (hosts, request_log, headers, translation, assets, theme, access, announcements, navigation, errors):
+    of_every_request = (cookie_sessions, hosts, request_log, headers, translation)
+    for part in (*of_every_request, assets, theme, access, announcements, navigation, errors):
         part.init_app(app)
     health.init_app(app)

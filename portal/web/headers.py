@@ -6,7 +6,10 @@ The policy allows no inline script, no inline style and no eval. A view can wide
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from flask import Flask, Response, current_app, g, request
+from werkzeug.datastructures import Headers
 
 from portal.web import assets
 
@@ -52,9 +55,16 @@ def policy() -> str:
     """The Content-Security-Policy of the current answer."""
     if "csp" in g:
         return str(g.csp)
-    extra = g.get("csp_extra", {})
+    extra = g.get("csp_extra")
+    return _with(extra) if extra else _USUAL
+
+
+def _with(extra: Mapping[str, tuple[str, ...]]) -> str:
     directives = dict.fromkeys((*_POLICY, *extra))
     return "; ".join(" ".join((name, *filter(None, (_POLICY.get(name), *extra.get(name, ()))))) for name in directives)
+
+
+_USUAL = _with({})
 
 
 def init_app(app: Flask) -> None:
@@ -63,11 +73,21 @@ def init_app(app: Flask) -> None:
 
 
 def _add_headers(response: Response) -> Response:
-    response.headers.update(HEADERS)
-    response.headers["Content-Security-Policy"] = policy()
+    is_static = request.endpoint == "static"
+    ours = {**HEADERS, "Content-Security-Policy": policy()}
     if current_app.config["PORTAL"].is_https:
-        response.headers.update(HTTPS_ONLY)
-    if request.endpoint == "static":
-        return assets.finish(response)
-    response.headers["Cache-Control"] = "no-store"
-    return response
+        ours |= HTTPS_ONLY
+    if not is_static:
+        ours["Cache-Control"] = "no-store"
+    put(response.headers, ours)
+    return assets.finish(response) if is_static else response
+
+
+def put(headers: Headers, wanted: Mapping[str, str]) -> None:
+    """As `headers.update(wanted)`, which goes through all of them for each one, mostly to find that it is new."""
+    there = {name.lower() for name, _value in headers}
+    for name, value in wanted.items():
+        if name.lower() in there:
+            headers[name] = value
+        else:
+            headers.add(name, value)

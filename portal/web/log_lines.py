@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, MutableMapping
+from functools import lru_cache
 from typing import Any
 
 from structlog.typing import EventDict, WrappedLogger
@@ -19,6 +20,8 @@ _TRACEBACK = "exception"
 
 def harmless(text: str) -> str:
     """`text` with control characters, ANSI escapes and line or direction changes written out (CWE-117)."""
+    if text.isascii() and text.isprintable():  # nothing of it is harmful, as of nearly all that is logged
+        return text
     return _HARMFUL.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
@@ -42,8 +45,10 @@ def _blotted(values: Mapping[str, Any]) -> MutableMapping[str, Any]:
 
 
 def _blotted_value(key: object, value: Any) -> Any:
-    if isinstance(key, str) and _SECRET_KEY.search(key.lower()) and value is not None:
+    if isinstance(key, str) and value is not None and _names_secret(key):
         return _BLOTTED
+    if value is None or isinstance(value, str | int | float):
+        return value
     if isinstance(value, Mapping):
         return _blotted(value)
     if isinstance(value, list | tuple):
@@ -51,7 +56,14 @@ def _blotted_value(key: object, value: Any) -> Any:
     return value
 
 
+@lru_cache(maxsize=512)
+def _names_secret(key: str) -> bool:
+    return _SECRET_KEY.search(key.lower()) is not None
+
+
 def _harmless_value(value: Any) -> Any:
+    if isinstance(value, str):
+        return harmless(str(value))
     if value is None or isinstance(value, bool | int | float):
         return value
     if isinstance(value, Mapping):

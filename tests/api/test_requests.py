@@ -247,6 +247,29 @@ def test_large_requests_are_taken_one_at_a_time(servers: Serving, engine: Engine
         assert len(connection.execute(select(Message.id)).all()) == 3
 
 
+def test_content_that_comes_slowly_meets_the_rules_as_they_are(portal: Flask, servers: Serving, engine: Engine) -> None:
+    """They were read with the key, and changed before the content was there."""
+    program = servers.program()
+
+    class Slow(io.BytesIO):
+        is_changed = False
+
+        def readinto(self, buffer: Any, /) -> int:
+            if not self.is_changed:
+                self.is_changed = True
+                serving.change(portal, servers.wiki, name="Wiki", is_enabled=False)
+                time.sleep(0.05)
+            return super().readinto(buffer)
+
+    program.send()  # now the rules are at hand
+
+    answer = _post(program, Slow(json.dumps(TO_ADA).encode()), content_length=len(json.dumps(TO_ADA)))
+
+    assert (answer.status_code, kind(answer)) == (503, "busy")
+    with engine.connect() as connection:
+        assert len(connection.execute(select(Message.id)).all()) == 1
+
+
 def _post(program: Program, content: Any, **options: Any) -> TestResponse:
     given: dict[str, Any] = {"content_type": "application/json", **options}
     headers = {"Authorization": f"Bearer {program.text}", **given.pop("headers", {})}

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from flask import Flask
+from flask import Flask, Response
 from flask.testing import FlaskClient
 
 from portal.web.access import public
@@ -67,3 +67,16 @@ def test_https_is_remembered_by_the_browser_where_the_public_url_is_https(make_s
 @pytest.mark.parametrize("path", ["/healthz", "/nowhere"])
 def test_pages_are_never_stored(client: FlaskClient, path: str) -> None:
     assert client.get(path).headers["Cache-Control"] == "no-store"
+
+
+def test_what_a_view_says_itself_is_replaced_and_never_doubled(site: Flask) -> None:
+    @site.get("/loose")
+    @public
+    def loose() -> Response:
+        return Response("", headers=[("referrer-policy", "unsafe-url"), ("Cache-Control", "public"), ("X-Own", "1")])
+
+    headers = site.test_client().get("/loose").headers
+
+    assert headers.getlist("Referrer-Policy") == ["no-referrer"]
+    assert headers.getlist("Cache-Control") == ["no-store"]
+    assert headers.getlist("X-Own") == ["1"]
