@@ -26,8 +26,8 @@ from portal.database import create_private_file, sqlite_path
 from portal.extensions import db
 from portal.paths import MIGRATIONS
 
-OLDEST = "0015"  # revisions are numbered, so that a range of them can be stated
-NEWEST = "0015"
+OLDEST = "0016"  # revisions are numbered, so that a range of them can be stated
+NEWEST = "0016"
 WATCH_EVERY_SECONDS = 5.0
 _LOCK_NUMBER = 0x6D61696C  # any number that every portal uses for the same advisory lock
 

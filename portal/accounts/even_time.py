@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 
-STEP = 0.02  # seconds; several times what a look-up takes
+STEP = 0.1  # seconds; many times what the look-ups and the counting take, also on a slow disk
 
 
 def wait_for_full_step(started: float) -> None:

@@ -15,7 +15,16 @@ from sqlalchemy.orm import Session
 
 from portal.api.json_text import canonical
 from portal.mail_service import Composed, NotAccepted, prepare_composed
-from portal.outbox.accept import Accepted, AcceptError, Acceptor, Busy, Idempotency, IdempotencyConflict
+from portal.outbox.accept import (
+    Accepted,
+    AcceptError,
+    Acceptor,
+    Busy,
+    Cause,
+    Idempotency,
+    IdempotencyConflict,
+    NotStored,
+)
 from portal.outbox.idempotency import first_answer
 from portal.outbox.prepared import PreparedMessage
 from portal.servers.callers import Caller
@@ -141,6 +150,12 @@ def submit_batch(intake: Intake, submission: Submission, mails: Sequence[Compose
     return Answer(content={"results": _results(outcomes, refused)}, is_repeated=is_repeated, quota=quota)
 
 
+_UNKNOWN = N_(
+    "Whether the message was stored is not known. Send the same request again with the same idempotency key; without "
+    "one it may be stored twice."
+)
+
+
 def problem_of(error: AcceptError) -> Problem:
     """What a message that could not be stored is answered with."""
     if isinstance(error, IdempotencyConflict):
@@ -148,7 +163,9 @@ def problem_of(error: AcceptError) -> Problem:
         return Problem("idempotency-key-reused", error.reason, faults=[fault])
     if error.retry_after is None and not isinstance(error, Busy):
         return Problem("fault", error.reason)
-    return Problem("busy", error.reason, headers={"Retry-After": str(error.retry_after or 1)})
+    is_unknown = isinstance(error, NotStored) and error.cause is Cause.UNKNOWN
+    reason = _UNKNOWN if is_unknown else error.reason
+    return Problem("busy", reason, headers={"Retry-After": str(error.retry_after or 1)})
 
 
 _First = tuple[list[tuple[UUID, str]], dict[str, Json]]

@@ -20,7 +20,6 @@ from portal.connections.registrations import what_registration_lacks
 from portal.connections.saving import change, create
 from portal.connections.secrets import readable_secrets, why_secret_is_needed
 from portal.connections.senders import sender_of
-from portal.connections.senders_seen import newest_checks
 from portal.connections.stored import StoredConnection
 from portal.connections.values import (
     ConnectionValues,
@@ -34,7 +33,7 @@ from portal.secret_box import SecretBox, Unreadable
 from portal.wording import N_, Text
 
 LIFETIME = timedelta(minutes=15)
-RESULT_LIFETIME = timedelta(days=1)  # of a check's steps, which hold no secret; the newest one stays
+RESULT_LIFETIME = timedelta(days=1)  # of a check's steps, which hold no secret
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -213,7 +212,7 @@ def forget_candidate(session: Session, check_id: UUID) -> None:
 
 
 def purge_candidates(session: Session, now: datetime) -> None:
-    """Drop candidates older than 15 minutes, and whole checks older than a day that say nothing of what stands."""
+    """Drop candidates older than 15 minutes, and whole checks older than a day."""
     old = ConnectionCheck.created_at < now - LIFETIME
     still_there = select(ConnectionCheck.id).where(old, ConnectionCheck.candidate.is_not(null()))
     expired = update(ConnectionCheck).where(ConnectionCheck.id.in_(still_there))
@@ -222,9 +221,7 @@ def purge_candidates(session: Session, now: datetime) -> None:
         execution_options={"synchronize_session": False},
     )
     session.execute(
-        delete(ConnectionCheck).where(
-            ConnectionCheck.created_at < now - RESULT_LIFETIME, ConnectionCheck.id.not_in(newest_checks())
-        ),
+        delete(ConnectionCheck).where(ConnectionCheck.created_at < now - RESULT_LIFETIME),
         execution_options={"synchronize_session": False},
     )
 

@@ -64,7 +64,7 @@ class CheckRunner:
         except Exception:  # noqa: BLE001
             # The thread ends here: whatever went wrong, the page must say that it did.
             _log.exception("a connection check broke", check_id=str(check_id))
-            check_steps.end(self._engine, check_id, "interrupted", now=self._clock())
+            check_steps.end_interrupted(self._engine, check_id, now=self._clock())
         finally:
             with self._lock:
                 del self._cancelled[check_id]
@@ -92,7 +92,7 @@ class CheckRunner:
             cancelled=cancelled,
         )
         if any(step.status is StepStatus.FAIL for step in steps):
-            check_steps.end(self._engine, check_id, "failed", now=self._clock())
+            check_steps.end_failed(self._engine, check_id, box=box, now=self._clock())
             return
         senders = senders_listed(work.candidate.values, token, installation=self._installation)
         finish = check_steps.save if work.is_to_be_saved else check_steps.end_passed

@@ -31,9 +31,9 @@ from portal.connections.models import ConnectionCheck
 from portal.connections.oauth.provider import Grant
 from portal.connections.saving import ChangedMeanwhile, NameTaken
 from portal.connections.senders import Sender, sender_of
-from portal.connections.senders_seen import with_listed
+from portal.connections.senders_seen import learn
 from portal.connections.step_records import step_to_json
-from portal.connections.stored import find
+from portal.connections.stored import StoredConnection, find
 from portal.connections.values import ConnectionValues, Method
 from portal.database import writing
 from portal.secret_box import SecretBox
@@ -82,9 +82,19 @@ def keep_grant(engine: Engine, check_id: UUID, values: ConnectionValues, grant: 
         connection.execute(kept.values(sealed_grant=seal_grant(check_id, values, grant, box=box)))
 
 
-def end(engine: Engine, check_id: UUID, state: str, *, now: datetime) -> None:
-    """Write the end state, "failed" or "interrupted"."""
-    _write(engine, check_id, state=state, ended_at=now, heartbeat_at=now)
+def end_interrupted(engine: Engine, check_id: UUID, *, now: datetime) -> None:
+    """Write that a check came to no end."""
+    _write(engine, check_id, state="interrupted", ended_at=now, heartbeat_at=now)
+
+
+def end_failed(engine: Engine, check_id: UUID, *, box: SecretBox, now: datetime) -> None:
+    """Write that a check failed, and learn from it where the connection is what was checked."""
+    with Session(writing(engine)) as session, session.begin():
+        row = session.get(ConnectionCheck, check_id, with_for_update=True)
+        if row is None or row.state != "running":
+            return
+        row.state, row.ended_at, row.heartbeat_at = "failed", now, now
+        _learn(session, row, box=box)
 
 
 def end_passed(
@@ -92,25 +102,23 @@ def end_passed(
     check_id: UUID,
     *,
     app_token: Grant | None = None,
-    senders: Sequence[ListedSender] = (),
+    senders: Sequence[ListedSender] | None = None,
     box: SecretBox,
     now: datetime,
 ) -> None:
     """Write that a check passed. The connection that it proved as it is stored, if paused, is tried at once.
 
     With it are kept `app_token`, an application's own, since what it may do is shown until there is another one, and
-    the `senders` that the provider lists.
+    the `senders` that the provider lists; None where it did not say.
     """
     with Session(writing(engine)) as session, session.begin():
         row = session.get(ConnectionCheck, check_id, with_for_update=True)
         if row is None or row.state != "running":
             return
         row.state, row.ended_at, row.heartbeat_at = "passed", now, now
-        candidate = candidate_of(row, box=box)
-        stored = find(session, row.connection_id, box=box) if row.connection_id else None
-        if candidate and stored and is_as_stored(candidate, stored):
+        stored = _learn(session, row, senders, box=box)
+        if stored is not None:
             outbox.resume(session, stored.id)
-            row.steps = with_listed(row.steps, senders)
             _keep_app_token(session, stored.id, stored.values, app_token, box=box, now=now)
 
 
@@ -127,7 +135,7 @@ def save(
     check_id: UUID,
     *,
     app_token: Grant | None = None,
-    senders: Sequence[ListedSender] = (),
+    senders: Sequence[ListedSender] | None = None,
     box: SecretBox,
     now: datetime,
 ) -> None:
@@ -145,14 +153,31 @@ def save(
             row.connection_id = store_candidate(session, candidate, box=box, actor=actor, now=now)
             _keep_app_token(session, row.connection_id, candidate.values, app_token, box=box, now=now)
             row.state, row.saved, row.ended_at, row.heartbeat_at = "passed", "saved", now, now
-            row.steps = with_listed(row.steps, senders)
             session.flush()
+            tried = _from_address(session, candidate.values)
+            learn(session, row.connection_id, tried=tried, steps=row.steps, listed=senders)
             forget_candidate(session, check_id)
     except ChangedMeanwhile:
         _write(engine, check_id, state="passed", saved="conflict", ended_at=now, heartbeat_at=now)
     except NameTaken:
         refusal = N_("Another connection has this name. Give this one another name.").to_json()
         _write(engine, check_id, state="passed", saved="refused", refusal=refusal, ended_at=now, heartbeat_at=now)
+
+
+def _learn(
+    session: Session, row: ConnectionCheck, senders: Sequence[ListedSender] | None = None, *, box: SecretBox
+) -> StoredConnection | None:
+    """The connection, where the check was of what is stored; then what it saw of senders is kept."""
+    candidate = candidate_of(row, box=box)
+    stored = find(session, row.connection_id, box=box) if row.connection_id else None
+    if candidate is None or stored is None or not is_as_stored(candidate, stored):
+        return None
+    learn(session, stored.id, tried=_from_address(session, stored.values), steps=row.steps, listed=senders)
+    return stored
+
+
+def _from_address(session: Session, values: ConnectionValues) -> str:
+    return sender_of(values, email_settings.load(session)).from_address
 
 
 def _keep_app_token(

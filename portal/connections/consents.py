@@ -18,6 +18,7 @@ from portal.connections.oauth.provider import Cloud, Grant
 from portal.connections.oauth.token_answers import plain_words
 from portal.connections.provider_values import ProviderValues
 from portal.connections.registrations import google_endpoints, scopes_of
+from portal.connections.senders_seen import forget as forget_senders
 from portal.connections.stored import StoredConnection
 from portal.connections.tokens import token_host
 from portal.connections.values import ConnectionValues, Method
@@ -134,6 +135,7 @@ def forget(session: Session, connection: StoredConnection, *, actor: audit.Actor
     """Drop the grant of a connection: nothing is sent by it until somebody consents again."""
     before = connection.grant.account if connection.grant else None
     grant_rows.forget(session, connection.id, connection.values.method)
+    forget_senders(session, connection.id)
     _record(session, "connection.disconnected", connection.values.name, (before, None), actor=actor, now=now)
 
 

@@ -105,6 +105,18 @@ class SecretExpiryWarning(Model):
     told_at: Mapped[datetime] = mapped_column(UtcDateTime)
 
 
+class SenderSeen(Model):
+    """A sender that a check saw let through or not, or that the provider lists."""
+
+    __tablename__ = "sender_seen"
+
+    connection_id: Mapped[UUID] = mapped_column(ForeignKey("connection.id", ondelete="CASCADE"), primary_key=True)
+    source: Mapped[str] = mapped_column(String(10), primary_key=True)  # "check" or "gmail"
+    address: Mapped[str] = mapped_column(String(320), primary_key=True)
+    is_allowed: Mapped[bool]
+    version: Mapped[int]  # of the connection then: with another one it says nothing
+
+
 class ConsentFlow(Model):
     """A consent under way: from the click to what the provider answered. Single use, ten minutes.
 

@@ -1,20 +1,22 @@
-"""What the newest check of a connection says of senders: of its From address, and of those that Gmail lists."""
+"""What checks saw of a connection's senders: of its From address, and of those that Gmail lists.
+
+It holds until a later check sees anew, and says nothing once the connection is changed.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, cast
 from uuid import UUID
 
-from sqlalchemy import Select, and_, func, or_, select
+from sqlalchemy import delete, insert, select
 from sqlalchemy.orm import Session
 
-from portal import email_settings
-from portal.connections.models import Connection, ConnectionCheck
-from portal.connections.senders import find_settings, sender_of
+from portal.connections.models import Connection, SenderSeen
 from portal.transports.gmail_senders import ListedSender
 
+Source = Literal["check", "gmail"]
 _SAY_SO = frozenset({"sender", "mailbox"})  # the steps that try it
 
 
@@ -24,61 +26,50 @@ class SeenSender:
 
     address: str
     is_allowed: bool
-    source: Literal["check", "gmail"]
+    source: Source
 
 
 def senders_seen(session: Session, connection_id: UUID) -> list[SeenSender]:
-    """What the newest check saw, which says nothing once the connection is changed; the later in the list counts."""
-    newest = session.scalars(
-        select(ConnectionCheck).where(
-            ConnectionCheck.connection_id == connection_id, ConnectionCheck.id.in_(newest_checks())
-        )
-    ).one_or_none()
-    if newest is None:
-        return []
-    return [*_tried(session, connection_id, newest.steps), *_listed(newest.steps)]
-
-
-def newest_checks() -> Select[tuple[UUID]]:
-    """The ids of the checks that say something of a connection as it stands: one of each, for as long as it stands."""
-    place = func.row_number().over(
-        partition_by=ConnectionCheck.connection_id, order_by=ConnectionCheck.created_at.desc()
+    """What is known of the connection as it stands; the later in the list counts."""
+    found = session.execute(
+        select(SenderSeen.address, SenderSeen.is_allowed, SenderSeen.source)
+        .join(Connection, Connection.id == SenderSeen.connection_id)
+        .where(SenderSeen.connection_id == connection_id, SenderSeen.version == Connection.version)
+        .order_by(SenderSeen.source, SenderSeen.address)
     )
-    ended = (
-        select(ConnectionCheck.id, place.label("place"))
-        .join(Connection, Connection.id == ConnectionCheck.connection_id)
-        .where(ConnectionCheck.ended_at.is_not(None), _IS_OF_WHAT_STANDS)
-        .subquery()
-    )
-    return select(ended.c.id).where(ended.c.place == 1)
+    return [SeenSender(address, is_allowed, cast("Source", source)) for address, is_allowed, source in found]
 
 
-def with_listed(steps: Sequence[dict[str, Any]], senders: Sequence[ListedSender]) -> list[dict[str, Any]]:
-    """A check's stored steps, the last of those that try a sender with what the provider lists."""
-    kept = [dict(step) for step in steps]
-    tried = [step for step in kept if step["step"] in _SAY_SO]
-    if tried and senders:
-        tried[-1]["senders"] = [[sender.address, sender.is_allowed] for sender in senders]
-    return kept
+def learn(
+    session: Session,
+    connection_id: UUID,
+    *,
+    tried: str,
+    steps: Sequence[dict[str, Any]],
+    listed: Sequence[ListedSender] | None = None,
+) -> None:
+    """Keep what the check of a connection, as it stands in this unit of work, saw of the address that it tried.
 
-
-def _tried(session: Session, connection_id: UUID, steps: Sequence[dict[str, Any]]) -> list[SeenSender]:
-    values = find_settings(session, connection_id)
+    `steps` are as they are stored. `listed` is None where nobody was asked, or did not answer: what was known stays.
+    """
     said = [step["status"] for step in steps if step["step"] in _SAY_SO]
-    if values is None or not said or said[-1] not in {"pass", "fail"}:
-        return []
-    address = sender_of(values, email_settings.load(session)).from_address
-    return [SeenSender(address, said[-1] == "pass", "check")] if address else []
+    if tried and said and said[-1] in {"pass", "fail"}:
+        _replace(session, connection_id, "check", {tried: said[-1] == "pass"}.items())
+    if listed is not None:
+        _replace(session, connection_id, "gmail", {one.address: one.is_allowed for one in listed}.items())
 
 
-def _listed(steps: Sequence[dict[str, Any]]) -> list[SeenSender]:
-    return [
-        SeenSender(address, is_allowed, "gmail") for step in steps for address, is_allowed in step.get("senders", ())
-    ]
+def forget(session: Session, connection_id: UUID) -> None:
+    """The consent by which it was seen is gone."""
+    session.execute(delete(SenderSeen).where(SenderSeen.connection_id == connection_id))
 
 
-# A check that began before the connection was changed saw what was there before, but for the one that changed it.
-_IS_OF_WHAT_STANDS = or_(
-    ConnectionCheck.created_at >= Connection.changed_at,
-    and_(ConnectionCheck.saved == "saved", ConnectionCheck.ended_at >= Connection.changed_at),
-)
+def _replace(session: Session, connection_id: UUID, source: Source, seen: Iterable[tuple[str, bool]]) -> None:
+    version = session.scalar(select(Connection.version).where(Connection.id == connection_id))
+    if version is None:  # it was deleted meanwhile
+        return
+    whose = {"connection_id": connection_id, "source": source}
+    session.execute(delete(SenderSeen).filter_by(**whose))
+    rows = [whose | {"address": address, "is_allowed": is_allowed, "version": version} for address, is_allowed in seen]
+    if rows:
+        session.execute(insert(SenderSeen), rows)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import Future
 
@@ -18,7 +19,7 @@ from portal.outbox import accept_group
 from portal.outbox.accept_errors import AcceptError, Busy, Cause, IdempotencyConflict, NotStored, cause_of, said_by
 from portal.outbox.accept_group import Accepted, Outcome, Submission
 from portal.outbox.accept_large import LargeContents
-from portal.outbox.accept_queue import GROUP_MESSAGES, WaitingSubmissions
+from portal.outbox.accept_queue import GROUP_MESSAGES, WaitingSubmissions, take_group
 from portal.outbox.idempotency import Idempotency
 from portal.outbox.prepared import PreparedMessage
 from portal.outbox.queue import pack
@@ -34,7 +35,7 @@ _log = structlog.get_logger("portal.outbox")
 
 
 class Acceptor:
-    """The one writer of a process; its thread starts with the first message."""
+    """Of a process: one transaction at a time. Its thread starts with the first message that somebody waits for."""
 
     def __init__(
         self,
@@ -104,8 +105,8 @@ class Acceptor:
         if self._waiting.is_closed:
             return [NotStored(Cause.STOPPING) for _ in prepared]
         made = self._submission_of_each(prepared)
-        group = [one for one in made if isinstance(one, Submission)]
-        if group:
+        queue = deque(one for one in made if isinstance(one, Submission))
+        while group := take_group(queue):
             self._settle(group)
         return [one if isinstance(one, AcceptError) else _result(one.future) for one in made]
 

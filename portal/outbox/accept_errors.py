@@ -69,10 +69,7 @@ _REASONS = {
     Cause.REFUSED: N_(
         "The database refused the message: it was not stored. An administrator finds the cause in the log."
     ),
-    Cause.UNKNOWN: N_(  # of a request the key is one of the headers; SMTP has none
-        "Whether the message was stored is not known. Send it again in a few seconds exactly as it was, headers "
-        "included."
-    ),
+    Cause.UNKNOWN: N_("Whether the message was stored is not known. Send it again in a few seconds."),
     Cause.STOPPING: N_("The portal is stopping: the message was not stored. Send it again in a few seconds."),
 }
 

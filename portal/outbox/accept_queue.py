@@ -15,6 +15,19 @@ GROUP_OCTETS = 4 * 1024 * 1024
 MOST_WAITING_OCTETS = 64 * 1024 * 1024
 
 
+def take_group(queue: deque[Submission]) -> list[Submission]:
+    """Out of the queue what one transaction is to hold; at least one, where there is one."""
+    group: list[Submission] = []
+    messages = octets = 0
+    while queue:
+        messages += len(queue[0].messages)
+        octets += queue[0].octets
+        if group and (messages > GROUP_MESSAGES or octets > GROUP_OCTETS):
+            break
+        group.append(queue.popleft())
+    return group
+
+
 class WaitingSubmissions:
     """For many threads that put and one that takes."""
 
@@ -56,16 +69,9 @@ class WaitingSubmissions:
         with self._changed:
             while not self._queue and not self._is_closed:
                 self._changed.wait()
-            group: list[Submission] = []
-            messages = octets = 0
-            while self._queue:
-                messages += len(self._queue[0].messages)
-                octets += self._queue[0].octets
-                if group and (messages > GROUP_MESSAGES or octets > GROUP_OCTETS):
-                    break
-                group.append(self._queue.popleft())
-                self._messages -= len(group[-1].messages)
-                self._octets -= group[-1].octets
+            group = take_group(self._queue)
+            self._messages -= sum(len(one.messages) for one in group)
+            self._octets -= sum(one.octets for one in group)
             return group
 
     def _put(self, submission: Submission) -> Future[tuple[Accepted, ...]] | AcceptError:

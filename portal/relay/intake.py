@@ -134,9 +134,11 @@ class Intake:
         for one, reply in zip(group, replied or [failure] * len(group), strict=True):
             one.done(reply)
         try:
-            self._note(group, looked_at, now)
-        except Exception as error:  # noqa: BLE001 - the messages are stored, and the next group must be passed on
+            self._note(group, looked_at, replied, now)
+        except SQLAlchemyError as error:
             _log.error("what a client did was not noted", error=type(error).__name__)
+        except Exception:  # noqa: BLE001 - the messages are stored, and the next group must be passed on
+            _log.exception("what a client did was not noted")
 
     def _look_at(self, group: Sequence[Waiting], now: datetime) -> list[PreparedMessage | Reply]:
         """In one reading of the database. What is wrong with one concerns no other. Raises SQLAlchemyError."""
@@ -149,9 +151,18 @@ class Intake:
         stored = iter(self._acceptor.store_each([one for one in looked_at if isinstance(one, PreparedMessage)]))
         return [one if isinstance(one, Reply) else _after_commit(next(stored)) for one in looked_at]
 
-    def _note(self, group: Sequence[Waiting], looked_at: Sequence[PreparedMessage | Reply], now: datetime) -> None:
-        for waiting, one in zip(group, looked_at, strict=False):  # none was looked at where the database is away
-            if isinstance(one, PreparedMessage) and self._repeats.note(one, waiting.address, now):
+    def _note(
+        self,
+        group: Sequence[Waiting],
+        looked_at: Sequence[PreparedMessage | Reply],
+        replied: Sequence[Reply],
+        now: datetime,
+    ) -> None:
+        """What was stored, and who was there; nothing where the database was away."""
+        for waiting, one, reply in zip(group, looked_at, replied, strict=False):
+            if not isinstance(one, PreparedMessage) or reply.is_failure:
+                continue
+            if self._repeats.note(one, waiting.address, now):
                 self._tell_of_repeats(one, waiting.address)
         for caller in {one.submission.caller for one in group[: len(looked_at)]}:
             callers.note_seen(self._engine, caller, now=now)

@@ -16,6 +16,7 @@ from structlog.testing import capture_logs
 
 from portal.database import configure, engine_options, sqlite_path
 from portal.outbox.accept import AcceptError, Busy, Cause, Idempotency, NotStored
+from portal.outbox.accept_queue import GROUP_OCTETS
 from portal.outbox.models import Delivery, Message, MessageBody
 from portal.outbox.states import State
 from tests.conftest import POSTGRESQL
@@ -221,12 +222,26 @@ def test_of_messages_that_are_submitted_together_the_guilty_one_alone_is_refused
 def test_a_caller_that_gathered_a_group_stores_it_in_its_own_thread_and_commits_once(
     outbox: Outbox, start: StartAcceptor
 ) -> None:
-    acceptor, threads = start(), threading.active_count()
+    acceptor = start()
     with commits(outbox.engine) as committed:
         stored = acceptor.store_each([prepared() for _ in range(3)])
 
     assert [outbox.state(one.id) for one in stored if not isinstance(one, AcceptError)] == [State.QUEUED] * 3
-    assert (len(committed), threading.active_count()) == (1, threads)
+    assert len(committed) == 1
+    assert "outbox-accept" not in [thread.name for thread in threading.enumerate()]
+
+
+def test_a_gathered_group_is_stored_in_transactions_that_leave_room_for_others(
+    outbox: Outbox, start: StartAcceptor
+) -> None:
+    large = [prepared(content=noise(200_000)) for _ in range(2 * GROUP_OCTETS // 200_000)]
+    acceptor = start()
+    with commits(outbox.engine) as committed:
+        stored = acceptor.store_each(large)
+
+    assert not any(isinstance(one, AcceptError) for one in stored)
+    assert len(committed) >= 2
+    assert outbox.count() == len(large)
 
 
 def test_of_a_gathered_group_the_guilty_one_alone_is_refused(outbox: Outbox, start: StartAcceptor) -> None:

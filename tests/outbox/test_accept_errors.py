@@ -13,10 +13,3 @@ def test_no_reason_speaks_of_what_smtp_does_not_have(error: AcceptError) -> None
 
     assert not any(word in said.lower() for word in ("idempotency", "key", "request", "json"))
     assert any(word in said for word in ("Send", "administrator"))
-
-
-def test_of_an_unknown_fate_people_hear_to_repeat_it_unchanged() -> None:
-    assert str(NotStored(Cause.UNKNOWN).reason) == (
-        "Whether the message was stored is not known. Send it again in a few seconds exactly as it was, headers "
-        "included."
-    )

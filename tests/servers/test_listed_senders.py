@@ -9,10 +9,10 @@ from pathlib import Path
 from uuid import UUID
 
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import select
 
 from portal import connections
-from portal.connections.models import Connection, ConnectionCheck
+from portal.connections.models import ConnectionCheck
 from portal.connections.provider_values import ProviderValues
 from portal.connections.values import SERVICE_ACCOUNT_KEY, Method
 from portal.servers import sender_matrix
@@ -70,21 +70,46 @@ def test_a_check_learns_what_gmail_lists(world: ProviderWorld) -> None:
     assert "nobody has confirmed it there yet" in page
 
 
-def test_what_was_learned_holds_until_the_next_check(world: ProviderWorld) -> None:
+def test_what_was_learned_outlives_the_check(world: ProviderWorld) -> None:
     main = world.connect(Method.GOOGLE, ALL_MAIL)
     check(world, main)
-    check(world, main)
-    with world.app.app_context(), unit_of_work() as session:
-        ages = [timedelta(hours=26), timedelta(hours=25)]
-        for one, age in zip(session.scalars(select(ConnectionCheck).order_by("created_at")), ages, strict=True):
-            one.created_at = one.ended_at = datetime.now(UTC) - age
-        session.execute(update(Connection).values(changed_at=datetime.now(UTC) - timedelta(hours=27)))
 
     with world.app.app_context(), unit_of_work() as session:
-        connections.purge_candidates(session, datetime.now(UTC))
+        connections.purge_candidates(session, datetime.now(UTC) + timedelta(days=400))
 
+    assert read(world.app, lambda session: session.scalars(select(ConnectionCheck.id)).all()) == []
     assert known(world) == LISTED
-    assert len(read(world.app, lambda session: session.scalars(select(ConnectionCheck.id)).all())) == 1
+
+
+def test_a_list_that_does_not_come_leaves_what_was_known(world: ProviderWorld) -> None:
+    main = world.connect(Method.GOOGLE, ALL_MAIL)
+    check(world, main)
+    world.google.on("send_as", **refused("accessNotConfigured"))
+
+    check(world, main)
+
+    assert lists_asked_for(world) == 2
+    assert known(world) == LISTED
+
+
+def test_a_newer_list_takes_the_place_of_the_former(world: ProviderWorld) -> None:
+    main = world.connect(Method.GOOGLE, ALL_MAIL)
+    check(world, main)
+    world.google.on("send_as", status=200, body={"sendAs": [{"sendAsEmail": PORTAL, "isPrimary": True}]})
+
+    check(world, main)
+
+    assert known(world) == [LISTED[1]]
+
+
+def test_what_a_consent_let_be_seen_goes_with_it(world: ProviderWorld) -> None:
+    main = world.connect(Method.GOOGLE, ALL_MAIL)
+    check(world, main)
+
+    answer = Browser(world.app).post(f"/connections/{main}/disconnection", {}, page=f"/connections/{main}")
+
+    assert answer.status_code == 303
+    assert [sender for sender, _, _ in known(world)] == [PORTAL]
 
 
 def test_sending_through_smtp_needs_the_scope_that_opens_the_list(world: ProviderWorld) -> None:
@@ -126,8 +151,13 @@ def test_a_check_of_what_is_not_stored_teaches_nothing_of_what_is(world: Provide
     browser, path = Browser(world.app), f"/connections/{main}"
 
     finished(browser, browser.fill(path, {"display_name": "Another", "action": "check"}))
+    before = known(world)
+    check(world, main)
+    world.google.on("send", **refused("accessNotConfigured"))
+    finished(browser, browser.fill(path, {"from_address": SHOP, "action": "check"}))
 
-    assert NEWS not in [sender for sender, _, _ in known(world)]
+    assert NEWS not in [sender for sender, _, _ in before]
+    assert known(world) == LISTED
 
 
 def test_the_list_is_not_asked_for_where_only_sending_was_granted(world: ProviderWorld) -> None:
