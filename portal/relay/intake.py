@@ -160,9 +160,8 @@ class Intake:
     ) -> None:
         """What was stored, and who was there; nothing where the database was away."""
         for waiting, one, reply in zip(group, looked_at, replied, strict=False):
-            if not isinstance(one, PreparedMessage) or reply.is_failure:
-                continue
-            if self._repeats.note(one, waiting.address, now):
+            is_stored = reply.code == 250
+            if isinstance(one, PreparedMessage) and is_stored and self._repeats.note(one, waiting.address, now):
                 self._tell_of_repeats(one, waiting.address)
         for caller in {one.submission.caller for one in group[: len(looked_at)]}:
             callers.note_seen(self._engine, caller, now=now)

@@ -7,12 +7,14 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
+import pytest
 from flask import Flask
 from sqlalchemy import select
 
 from portal.audit.models import AuditEntry
 from portal.extensions import db
 from portal.mail.addresses import Mailbox
+from portal.outbox.accept import Acceptor, Cause, NotStored
 from portal.outbox.prepared import Lane, PreparedMessage, Schedule
 from portal.relay.repeats import MOST, WINDOW, Repeats
 from portal.servers import repeating
@@ -103,3 +105,18 @@ def test_a_device_that_repeats_itself_is_shown_to_administrators(app: Flask, rel
     change_server(app, printer, is_enabled=False)
     with app.app_context():
         assert repeating.banners(db.session(), now=now) == ()
+
+
+def test_a_device_that_tries_again_what_could_not_be_stored_does_not_repeat_itself(
+    app: Flask, relay: RunningRelay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add_server(app, "Printer", networks=("127.0.0.0/8",))
+    monkeypatch.setattr(Acceptor, "store_each", lambda _self, group: [NotStored(Cause.FULL) for _ in group])
+    line = relay.known_line()
+
+    replies = {line.hand_over()[:3] for _ in range(MOST)}
+    relay.stop()
+
+    assert replies == {"452"}
+    with app.app_context():
+        assert db.session().scalars(select(AuditEntry).where(AuditEntry.action == "server.repeats_itself")).all() == []
