@@ -194,7 +194,7 @@ def _send(
 def _let_checks_end(client: FlaskClient, answer: TestResponse) -> None:
     """A check that was begun goes on in a thread; it ends before its database goes."""
     path = answer.headers.get("Location", "")
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 30
     while path.startswith("/connection-checks/") and "hx-get" in client.get(path, headers=HTMX).text:
         assert time.monotonic() < deadline
         time.sleep(0.02)

@@ -52,7 +52,7 @@ def wait_until_somebody_waits(engine: Engine) -> None:
     waiting = text(
         "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'"
     )
-    give_up = time.monotonic() + 10
+    give_up = time.monotonic() + 30
     while time.monotonic() < give_up:
         with engine.connect() as connection:
             if connection.scalar(waiting):

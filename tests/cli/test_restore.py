@@ -407,7 +407,7 @@ def wait_for_the_dead_session(engine: Engine) -> None:
     """PostgreSQL notices the end of a client when it next reads or writes to it."""
     if engine.dialect.name != "postgresql":
         return
-    deadline = time.monotonic() + 15
+    deadline = time.monotonic() + 30
     others = text(
         "select count(*) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()"
         " and state = 'idle in transaction'"

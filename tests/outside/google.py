@@ -205,7 +205,7 @@ class GoogleServer(Administration):
         """The grant type of every token request, in their order."""
         return [one.form.get("grant_type", "") for one in list(self.requests) if one.path == "/token"]
 
-    def wait_for_messages(self, count: int, timeout: float = 5.0) -> list[ReceivedMessage]:
+    def wait_for_messages(self, count: int, timeout: float = 30.0) -> list[ReceivedMessage]:
         """All messages, as soon as there are so many. Raises AssertionError after the timeout."""
         with self._changed:
             if not self._changed.wait_for(lambda: len(self.messages) >= count, timeout):

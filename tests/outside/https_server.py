@@ -182,17 +182,17 @@ class HTTPSServer(Listener):
             connections = set(self._open)
             for connected in connections:
                 hang_up(connected)
-            if not self._changed.wait_for(lambda: not connections & self._open, 5):
-                raise AssertionError("a connection is still open after 5 s")
+            if not self._changed.wait_for(lambda: not connections & self._open, 30):
+                raise AssertionError("a connection is still open after 30 s")
 
-    def wait_for_requests(self, count: int, timeout: float = 5.0) -> list[ReceivedRequest]:
+    def wait_for_requests(self, count: int, timeout: float = 30.0) -> list[ReceivedRequest]:
         """All requests, as soon as there are so many. Raises AssertionError after the timeout."""
         with self._changed:
             if not self._changed.wait_for(lambda: len(self.requests) >= count, timeout):
                 raise AssertionError(f"{len(self.requests)} of {count} requests came within {timeout} s")
             return list(self.requests)
 
-    def wait_until_closed(self, timeout: float = 5.0) -> None:
+    def wait_until_closed(self, timeout: float = 30.0) -> None:
         """Until no connection is open. Raises AssertionError after the timeout."""
         with self._changed:
             if not self._changed.wait_for(lambda: not self._open, timeout):

@@ -185,7 +185,7 @@ class MicrosoftServer(Administration):
             self.login_url, trusted_pem=self._certificate.pem if self._certificate else "", user_agent=user_agent
         )
 
-    def wait_for_messages(self, count: int, timeout: float = 5.0) -> list[ReceivedMessage]:
+    def wait_for_messages(self, count: int, timeout: float = 30.0) -> list[ReceivedMessage]:
         """All messages, as soon as there are so many. Raises AssertionError after the timeout."""
         with self._changed:
             if not self._changed.wait_for(lambda: len(self.messages) >= count, timeout):

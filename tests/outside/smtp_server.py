@@ -154,14 +154,14 @@ class SMTPServer:
     def bytes_sent(self) -> int:
         return sum(session.bytes_sent for session in self.sessions)
 
-    def wait_for_messages(self, count: int, timeout: float = 5.0) -> list[ReceivedMessage]:
+    def wait_for_messages(self, count: int, timeout: float = 30.0) -> list[ReceivedMessage]:
         """All messages, as soon as there are so many. Raises AssertionError after the timeout."""
         with self._changed:
             if not self._changed.wait_for(lambda: len(self.messages) >= count, timeout):
                 raise AssertionError(f"{len(self.messages)} of {count} messages came within {timeout} s")
             return list(self.messages)
 
-    def wait_until_idle(self, timeout: float = 5.0) -> None:
+    def wait_until_idle(self, timeout: float = 30.0) -> None:
         """Until every connection so far has ended. Raises AssertionError after the timeout."""
         for thread in list(self._threads[1:]):
             thread.join(timeout)

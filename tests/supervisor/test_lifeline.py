@@ -40,7 +40,7 @@ def test_without_the_kernel_s_help_the_parent_is_looked_at_every_second() -> Non
         parent.kill()
         parent.wait()
 
-        until(lambda: not is_alive(pid), 5)
+        until(lambda: not is_alive(pid))
 
 
 def test_memory_is_kept_private() -> None:
