@@ -1,7 +1,7 @@
 """Answers that leave at full steps of time, so that what was looked up on the way cannot be read from a clock.
 
 A row that is found takes some microseconds longer than one that is not, on every database; a thousand answers show it.
-Source: Crosby, Wallach, Riedi, "Opportunities and Limits of Remote Timing Attacks" (2009), section 6.
+Source: Crosby, Wallach, Riedi, "Opportunities and Limits of Remote Timing Attacks" (2009).
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 
 from portal import audit
 from portal.servers.models import Server, ServerKey
-from portal.servers.stored import lock
+from portal.servers.stored import lock_or_refuse
 from portal.servers.values import KEY_KINDS, SCOPES
 from portal.wording import N_, Text
 
@@ -83,7 +83,7 @@ def of_server(session: Session, server_id: UUID) -> tuple[StoredKey, ...]:
 
 def create(session: Session, server_id: UUID, values: KeyValues, *, actor: audit.Actor, now: datetime) -> str:
     """Make a key and return it: it is readable this once. Raises KeyRefused."""
-    server = _locked_server(session, server_id)
+    server = lock_or_refuse(session, server_id, KeyRefused)
     _refuse_bad(values, now)
     _refuse_too_many(session, server_id, now)
     _id, text = _add(session, server, values, actor=actor, now=now)
@@ -96,7 +96,7 @@ def rotate(session: Session, server_id: UUID, key_id: UUID, *, actor: audit.Acto
     The old one lasts seven days more at most, so that both work while the application is changed. Raises KeyRefused
     where the key is dead or being replaced already.
     """
-    server = _locked_server(session, server_id)
+    server = lock_or_refuse(session, server_id, KeyRefused)
     row = _row(session, server_id, key_id)
     old = _stored(row)
     if not old.is_alive(now):
@@ -119,7 +119,7 @@ def revoke(session: Session, server_id: UUID, key_id: UUID, *, actor: audit.Acto
 
     A key whose place it was to take may be replaced anew.
     """
-    server = _locked_server(session, server_id)
+    server = lock_or_refuse(session, server_id, KeyRefused)
     row = _row(session, server_id, key_id)
     if row.revoked_at is not None:
         return
@@ -205,14 +205,6 @@ def _refuse_too_many(session: Session, server_id: UUID, now: datetime) -> None:
     alive = select(func.count()).select_from(ServerKey).where(ServerKey.server_id == server_id, is_alive(now))
     if (session.scalar(alive) or 0) >= MOST_KEYS:
         raise KeyRefused(N_("A server has at most %(most)s keys. Revoke one that is not needed.", most=MOST_KEYS))
-
-
-def _locked_server(session: Session, server_id: UUID) -> Server:
-    """The server's row first: whoever changes its keys waits for whoever does so already. Raises KeyRefused."""
-    row = lock(session, server_id)
-    if row is None:
-        raise KeyRefused(N_("This server was deleted."))
-    return row
 
 
 def _row(session: Session, server_id: UUID, key_id: UUID) -> ServerKey:

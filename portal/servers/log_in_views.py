@@ -12,11 +12,10 @@ from portal.extensions import secret_box
 from portal.servers import log_ins
 from portal.servers.key_forms import LoginForm
 from portal.servers.log_ins import LoginRefused, NewLogin
-from portal.servers.server_views import found, server_page
+from portal.servers.server_views import found, refused, server_page
 from portal.transaction import unit_of_work
 from portal.web import render, see_other
 from portal.web.access import admin_required, confirm_password, current_actor
-from portal.web.translation import translate
 
 
 @admin_required
@@ -39,8 +38,8 @@ def create_login(server_id: UUID) -> Response:
                 actor=current_actor(),
                 now=now,
             )
-    except LoginRefused as refused:
-        return _refused(server_id, refused)
+    except LoginRefused as error:
+        return refused(server_id, error.reason)
     return _shown(server_id, made)
 
 
@@ -54,8 +53,8 @@ def renew_login(server_id: UUID, login_id: UUID) -> Response:
         with unit_of_work() as session:
             actor = current_actor()
             made = log_ins.renew_password(session, server_id, login_id, box=secret_box, actor=actor, now=now)
-    except LoginRefused as refused:
-        return _refused(server_id, refused)
+    except LoginRefused as error:
+        return refused(server_id, error.reason)
     return _shown(server_id, made)
 
 
@@ -66,14 +65,9 @@ def remove_login(server_id: UUID, login_id: UUID) -> Response:
     try:
         with unit_of_work() as session:
             log_ins.remove(session, server_id, login_id, actor=current_actor(), now=datetime.now(UTC))
-    except LoginRefused as refused:
-        return _refused(server_id, refused)
+    except LoginRefused as error:
+        return refused(server_id, error.reason)
     flash(_("The log-in is removed. What it queued before still leaves."), "ok")
-    return see_other("servers.show", server_id=server_id)
-
-
-def _refused(server_id: UUID, refused: LoginRefused) -> Response:
-    flash(translate(refused.reason), "bad")
     return see_other("servers.show", server_id=server_id)
 
 

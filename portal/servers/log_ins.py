@@ -22,7 +22,7 @@ from portal import audit
 from portal.guessing import judged
 from portal.secret_box import SecretBox
 from portal.servers.models import Server, ServerLogin
-from portal.servers.stored import lock
+from portal.servers.stored import lock_or_refuse
 from portal.wording import N_, Text
 
 MOST_LOG_INS = 20  # of one server
@@ -88,7 +88,7 @@ def create(
     Of `wanted`, what is not "" is taken as it is. The name must be free, and the password as hard to guess as the
     portal's own, since its hash is one that is quickly made: `is_free` and `is_hard_to_guess` say so.
     """
-    server = _locked_server(session, server_id)
+    server = lock_or_refuse(session, server_id, LoginRefused)
     count = select(func.count()).select_from(ServerLogin).where(ServerLogin.server_id == server_id)
     if (session.scalar(count) or 0) >= MOST_LOG_INS:
         raise LoginRefused(N_("A server has at most %(most)s log-ins. Remove one first.", most=MOST_LOG_INS))
@@ -130,7 +130,7 @@ def renew_password(
     session: Session, server_id: UUID, login_id: UUID, *, box: SecretBox, actor: audit.Actor, now: datetime
 ) -> NewLogin:
     """Another password for a log-in; the former is dead at once. Raises LoginRefused."""
-    server = _locked_server(session, server_id)
+    server = lock_or_refuse(session, server_id, LoginRefused)
     row = _row(session, server_id, login_id)
     password = _random(_PASSWORD_LENGTH)
     return _with_password(session, server, row, password, "server.login_renewed", box=box, actor=actor, now=now)
@@ -138,7 +138,7 @@ def renew_password(
 
 def remove(session: Session, server_id: UUID, login_id: UUID, *, actor: audit.Actor, now: datetime) -> None:
     """The log-in is dead at once. Raises LoginRefused where it is gone already."""
-    server = _locked_server(session, server_id)
+    server = lock_or_refuse(session, server_id, LoginRefused)
     row = _row(session, server_id, login_id)
     session.delete(row)
     session.flush()
@@ -211,13 +211,6 @@ def _words(about: Iterable[str]) -> list[str]:
 
 def _random(length: int) -> str:
     return "".join(secrets.choice(_LETTERS) for _ in range(length))
-
-
-def _locked_server(session: Session, server_id: UUID) -> Server:
-    row = lock(session, server_id)
-    if row is None:
-        raise LoginRefused(N_("This server was deleted."))
-    return row
 
 
 def _row(session: Session, server_id: UUID, login_id: UUID) -> ServerLogin:

@@ -24,6 +24,8 @@ from portal.servers.stored import StoredServer, find, find_locked
 from portal.transaction import unit_of_work
 from portal.web import render, see_other
 from portal.web.access import admin_required, confirm_password, current_actor
+from portal.web.translation import translate
+from portal.wording import Text
 
 
 @admin_required
@@ -125,6 +127,12 @@ def delete(server_id: UUID) -> Response:
 def found(server_id: UUID) -> StoredServer:
     """The server; 404 where there is none."""
     return find(db.session(), server_id) or abort(404)
+
+
+def refused(server_id: UUID, reason: Text) -> Response:
+    """Back to the server's page, which says why nothing was done."""
+    flash(translate(reason), "bad")
+    return see_other("servers.show", server_id=server_id)
 
 
 def server_page(server_id: UUID, *, status: int = 200, login_form: LoginForm | None = None) -> Response:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -12,6 +13,7 @@ from sqlalchemy.orm import Session
 
 from portal.servers.models import Server
 from portal.servers.values import ServerValues
+from portal.wording import N_, Text
 
 LONGEST_KEY = 200  # characters, as the column has them: one letter may fold into eighteen
 
@@ -38,6 +40,14 @@ def lock(session: Session, server_id: UUID) -> Server | None:
     """The row as it is now, locked: whoever changes a server, or its keys, waits for whoever does so already."""
     query = select(Server).where(Server.id == server_id).with_for_update().execution_options(populate_existing=True)
     return session.scalars(query).one_or_none()
+
+
+def lock_or_refuse(session: Session, server_id: UUID, refusal: Callable[[Text], Exception]) -> Server:
+    """As `lock`. Raises `refusal`, with the reason, where the server is gone."""
+    row = lock(session, server_id)
+    if row is None:
+        raise refusal(N_("This server was deleted."))
+    return row
 
 
 def lock_all(session: Session) -> None:

@@ -16,6 +16,7 @@ from portal.network.https_origins import origin_of
 from portal.secret_box import SecretBox
 from portal.servers.models import Server, Webhook, WebhookEvent
 from portal.servers.sealed_values import webhook_context
+from portal.servers.stored import lock
 from portal.wording import N_, Text
 
 MOST_WEBHOOKS = 5  # of one server
@@ -136,7 +137,7 @@ def _named(server: Server) -> str:
 
 
 def _locked_server(session: Session, server_id: UUID) -> Server:
-    found = session.scalars(select(Server).where(Server.id == server_id).with_for_update()).one_or_none()
+    found = lock(session, server_id)
     if found is None:
         raise LookupError(f"there is no server {server_id}")
     return found
