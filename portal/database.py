@@ -3,7 +3,7 @@
 SQLite: WAL, `synchronous=FULL` (an acceptance must survive a power cut: NORMAL syncs no commit),
 foreign keys, `secure_delete`, a busy timeout of 10 s, files 0600. The driver's own BEGIN is off; a
 connection begins IMMEDIATE where it is going to write (`writing(engine)`), since a read that turns into a
-write fails at once with a busy snapshot, whatever the timeout.
+write fails at once with a busy snapshot, whatever the timeout. Writers of all processes take turns (`write_turns`).
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ from sqlalchemy import Computed, DateTime, Dialect, MetaData, event
 from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.types import TypeDecorator
+
+from portal.write_turns import TurnTakingConnection, WriteTurns, connection_in_turn
 
 BUSY_TIMEOUT_SECONDS = 10
 NAMING_CONVENTION = {
@@ -70,10 +72,9 @@ def _virtual(column: KeptByDatabase, _compiler: Any, **_options: Any) -> str:
 def engine_options(database_url: str) -> dict[str, Any]:
     """Arguments for `create_engine` that fit the database. No error shows the values of a statement."""
     if database_url.startswith("sqlite"):
-        return {
-            "hide_parameters": True,
-            "connect_args": {"timeout": BUSY_TIMEOUT_SECONDS, "isolation_level": None},
-        }
+        turn_taking = connection_in_turn(WriteTurns())
+        arguments = {"timeout": BUSY_TIMEOUT_SECONDS, "isolation_level": None, "factory": turn_taking}
+        return {"hide_parameters": True, "connect_args": arguments}
     return {"hide_parameters": True, "pool_pre_ping": True, "pool_size": 10, "max_overflow": 10}
 
 
@@ -118,7 +119,16 @@ def _prepare_sqlite(connection: Any, _record: object) -> None:
 
 def _begin_sqlite(connection: Connection) -> None:
     mode = connection.get_execution_options().get(_BEGIN, "")
-    connection.exec_driver_sql(f"BEGIN {mode}".rstrip())
+    driver = connection.connection.driver_connection
+    if not mode or not isinstance(driver, TurnTakingConnection):
+        connection.exec_driver_sql(f"BEGIN {mode}".rstrip())
+        return
+    driver.take_turn()
+    try:
+        connection.exec_driver_sql(f"BEGIN {mode}")
+    except BaseException:
+        driver.give_back_turn()
+        raise
 
 
 def create_private_file(path: Path) -> None:

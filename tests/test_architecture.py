@@ -53,7 +53,18 @@ OUTERMOST = {
     "worker_process",
 }
 FOUNDATION = {
-    *("clock", "config", "extensions", "database", "paths", "sealed_columns", "secret_box", "wording", "network"),
+    *(
+        "clock",
+        "config",
+        "extensions",
+        "database",
+        "paths",
+        "sealed_columns",
+        "secret_box",
+        "wording",
+        "network",
+        "write_turns",
+    ),
     *("guessing", "placeholders"),
 }
 TRANSACTION = "transaction"
@@ -70,6 +81,7 @@ MAY_BEGIN_AND_COMMIT = {
     "servers/quotas.py",
     "schema.py",
     "database.py",
+    "write_turns.py",
 }
 FORBIDDEN_NAMES = {"utils", "helpers", "common", "misc", "base", "core", "manager", "service", "services"}
 
