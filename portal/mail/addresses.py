@@ -43,6 +43,9 @@ _SHAPES: tuple[tuple[re.Pattern[str], Text], ...] = (
     (re.compile(r"@.*@"), N_("An address contains exactly one @.")),
 )
 
+_ATEXT = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"
+_DOT_ATOM = re.compile(rf"{_ATEXT}(?:\.{_ATEXT})*")  # RFC 5322 3.2.3
+
 
 class AddressError(HeaderTextError):
     """The text is no address, or no name and address; `reason` says what to change."""
@@ -173,6 +176,8 @@ def _too_long() -> AddressError:
 def _check_local_part(local_part: str) -> None:
     if len(local_part.encode()) > LOCAL_PART_LIMIT:
         raise AddressError(N_("The part before the @ is too long: mail servers take 64 characters."))
+    if _DOT_ATOM.fullmatch(local_part):
+        return  # as nearly all are; the validator takes many times as long to say the same
     try:
         validate_email(f"{local_part}@example.com", check_deliverability=False)
     except EmailNotValidError as error:
@@ -184,6 +189,7 @@ def _check_local_part(local_part: str) -> None:
         ) from error
 
 
+@lru_cache(maxsize=4096)
 def _checked_domain(domain: str) -> str:
     try:
         domain = ascii_domain(domain)

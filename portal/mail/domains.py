@@ -45,7 +45,9 @@ def readable_domain(domain: str) -> str:
 
 def has_disguised_ascii(text: str) -> bool:
     """Whether a character beyond ASCII turns into ASCII when normalised: the trap of CVE-2019-19844."""
-    return any(not char.isascii() and unicodedata.normalize("NFKC", char).isascii() for char in text)
+    return not text.isascii() and any(
+        not char.isascii() and unicodedata.normalize("NFKC", char).isascii() for char in text
+    )
 
 
 def message_id_domain(host: str) -> str:

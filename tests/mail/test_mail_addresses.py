@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 import pytest
+from email_validator import EmailNotValidError, validate_email
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -283,3 +284,14 @@ def test_every_host_gives_a_message_id_its_right_side(host: str, domain: str) ->
 def test_what_is_no_host_gives_no_message_id(host: str) -> None:
     with pytest.raises(DomainError):
         message_id_domain(host)
+
+
+@given(st.text("abzAZ09!#$%&'*+-/=?^_`{|}~.", min_size=1, max_size=64).filter(lambda text: "=?" not in text))
+def test_a_local_part_of_ascii_is_judged_as_the_library_judges_it(local_part: str) -> None:
+    try:
+        validate_email(f"{local_part}@example.com", check_deliverability=False)
+    except EmailNotValidError:
+        with pytest.raises(AddressError):
+            parse_address(f"{local_part}@contoso.test")
+    else:
+        assert parse_address(f"{local_part}@contoso.test") == f"{local_part}@contoso.test"
