@@ -26,6 +26,7 @@ LARGEST_FORM = 2 * 1024 * 1024  # octets; larger requests are answered 413 befor
 def create_app(config: Config | None = None) -> Flask:
     """The portal as a WSGI application. Raises ConfigError for an environment that cannot be used."""
     from flask import Flask
+    from sqlalchemy.orm import configure_mappers
 
     from portal import web
     from portal.config import load_config
@@ -41,6 +42,7 @@ def create_app(config: Config | None = None) -> Flask:
     web.init_app(app)
     _hand_down(app, config, box)
     _open_rooms(app)
+    configure_mappers()  # else the first query of any thread does, while those of all others wait
     csrf.init_app(app)  # last: the page that refuses a bad token shows who is signed in
     return app
 
@@ -98,6 +100,7 @@ def _hand_down(app: Flask, config: Config, box: SecretBox) -> None:
     from portal.network.https import HTTPS, HTTPSSettings
     from portal.outbox.accept import Acceptor
     from portal.servers import connection_uses
+    from portal.servers import kinds as kinds_of_mail
 
     installation = connections.Installation.of(config, box)
     with app.app_context():
@@ -113,6 +116,7 @@ def _hand_down(app: Flask, config: Config, box: SecretBox) -> None:
         account_mail=AccountMail(prepare, box, config.public_url),
         connection_uses=connection_uses.uses_of,
         kinds_of_mail=[(one.name, one.title) for one in kinds.KINDS.values()],
+        kind_in_words=kinds_of_mail.kind_in_words,
         written_to=people_identifier.written_to,
         people_examples=people_identifier.examples,
         default_connection=lambda: connections.default_connection(db.session(), installation=installation),

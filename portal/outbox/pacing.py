@@ -116,7 +116,7 @@ def _tokens(budget: Budget, limit: int, at: float) -> float:
     most = max(2.0, limit / 30)  # what two seconds bring
     since = budget.get("tokens_at")
     if since is None:
-        return 1.0
+        return max(1.0, _SHORTEST_WAIT * limit / 60)  # what the shortest wait would bring
     earned = max(0.0, at - since) * limit / 60
     return float(min(most, budget["tokens"] + earned))
 
