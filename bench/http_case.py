@@ -9,21 +9,18 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import socket
 import statistics
-import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.load import BODY
 from bench.relay_case import free_port, stored
+from bench.web_server import web_server
 
 if TYPE_CHECKING:
     from flask import Flask
@@ -64,34 +61,6 @@ def set_up(folder: Path, environ: dict[str, str]) -> tuple[Flask, str]:
         server_id = saving.create(session, values, actor=audit.COMMAND_LINE, now=now)
         wanted = KeyValues(name="Bench", kind="live", scopes=("send",))
         return app, keys.create(session, server_id, wanted, actor=audit.COMMAND_LINE, now=now)
-
-
-@contextmanager
-def web(environ: dict[str, str], port: int, *arguments: str) -> Iterator[int]:
-    """The web server's process group, whose log goes nowhere."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "bench.http_case", "--serve", *arguments],
-        env=os.environ | environ,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-    try:
-        wait_for(port)
-        yield process.pid
-    finally:
-        process.send_signal(signal.SIGTERM)
-        process.wait(30)
-
-
-def wait_for(port: int) -> None:
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        try:
-            return socket.create_connection(("127.0.0.1", port), timeout=1).close()
-        except OSError:
-            time.sleep(0.1)
-    raise TimeoutError("the portal did not start")
 
 
 def processor_seconds(group: int) -> float:
@@ -160,7 +129,7 @@ def run(folder: Path, seconds: float, *arguments: str) -> dict[str, float | bool
     port = free_port()
     environ = {"PORTAL_INSTANCE": str(folder), "PORTAL_BIND": f"127.0.0.1:{port}"}
     app, key = set_up(folder, environ)
-    with web(environ, port, *arguments) as group:
+    with web_server(port, environ, ("bench.http_case", "--serve", *arguments)) as group:
         first, _refused = post(port, key, _WARM_UP_SECONDS)
         used, began = processor_seconds(group), time.perf_counter()
         waits, refused = post(port, key, seconds)

@@ -9,10 +9,17 @@ import sys
 import tempfile
 from typing import Any
 
+from bench.celery_case import why_no_redis
 from bench.relay_case import why_no_postfix, why_no_source
 from bench.sink import SinkProcess
 
-END_TO_END_GOAL = 4.0  # times django-post_office
+END_TO_END_GOALS = {"post_office": 4.0, "flask_mail": 2.5, "huey": 6.0, "celery": 10.0}  # times each peer
+TITLES = {
+    "post_office": "django-post_office",
+    "flask_mail": "Flask-Mail, which has no queue",
+    "huey": "huey with django's send_mail",
+    "celery": "celery and Redis with django's send_mail",
+}
 RELAY_GOAL = 4.0  # times Postfix, with 16 and 64 sessions
 RELAY_END_TO_END_GOAL = 3.0  # times Postfix
 HTTP_GOALS = {"throughput": 5.0, "p50": 3.0, "p99": 5.0}
@@ -21,23 +28,36 @@ _HTTP_SECONDS = 5
 Goal = dict[str, Any]
 
 
-def end_to_end_goal(rounds: int) -> Goal:
-    """From the call with subject and text until the sink has it, beside django-post_office."""
-    ratios, whole = [], True
+def end_to_end_goals(rounds: int) -> list[Goal]:
+    """From the call with subject and text until the sink has it, beside each peer in turn."""
+    peers = dict(END_TO_END_GOALS)
+    if why_not := why_no_redis():
+        _skipped("celery", why_not)
+        del peers["celery"]
+    ratios: dict[str, list[float]] = {name: [] for name in peers}
+    whole = True
     for number in range(1, rounds + 1):
-        rates = {}
+        order = ["portal", *peers]
         with SinkProcess() as sink:
-            for name in ("portal", "post_office") if number % 2 else ("post_office", "portal"):
-                with tempfile.TemporaryDirectory() as folder:
-                    peer = ["--peer"] if name == "post_office" else []
-                    row = _run("end_to_end_case", *peer, str(sink.port), str(_MESSAGES), folder, "text")
-                taken = sink.count()
-                whole = whole and taken["messages"] == taken["distinct"] == _MESSAGES
-                rates[name] = _MESSAGES / row["seconds"]
-        ratios.append(rates["portal"] / rates["post_office"])
-        _say(number, "end to end", f"portal {rates['portal']:.0f}/s, post_office {rates['post_office']:.0f}/s")
-    what = f"{_MESSAGES} messages from the call to the next server, times django-post_office"
-    return _at_least("end_to_end", what, ratios, END_TO_END_GOAL, whole=whole)
+            rates = {name: _end_to_end(name, sink) for name in (order if number % 2 else order[::-1])}
+        whole = whole and all(rates.values())
+        for name in peers:
+            ratios[name].append(rates["portal"] / (rates[name] or rates["portal"]))
+        _say(number, "end to end", ", ".join(f"{name} {rate:.0f}/s" for name, rate in rates.items()))
+    what = f"{_MESSAGES} messages from the call to the next server, times {{}}"
+    return [
+        _at_least(f"end_to_end_{name}", what.format(TITLES[name]), ratios[name], goal, whole=whole)
+        for name, goal in peers.items()
+    ]
+
+
+def _end_to_end(name: str, sink: SinkProcess) -> float:
+    """Messages a second; 0 where the sink did not see each of them once."""
+    case = {"portal": ["end_to_end_case"], "post_office": ["end_to_end_case", "--peer"]}.get(name, [f"{name}_case"])
+    with tempfile.TemporaryDirectory() as folder:
+        row = _run(*case, str(sink.port), str(_MESSAGES), folder, "text")
+    taken = sink.count()
+    return _MESSAGES / row["seconds"] if taken["messages"] == taken["distinct"] == _MESSAGES else 0.0
 
 
 def relay_goals(rounds: int) -> list[Goal]:

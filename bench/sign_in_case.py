@@ -27,6 +27,8 @@ from pathlib import Path
 from urllib.parse import urlencode
 from uuid import uuid4
 
+from bench.web_server import web_server
+
 AT_ONCE = 64
 SECONDS = 10.0  # of each of the two measurements
 PAUSE = 0.01  # seconds between two pages
@@ -87,16 +89,6 @@ def set_up(folder: Path, port: int) -> dict[str, str]:
             user.password_hash, user.password_changed_at = password_hash, now
             session.add(user)
     return environ
-
-
-def wait_for(port: int) -> None:
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        try:
-            return socket.create_connection(("127.0.0.1", port), timeout=1).close()
-        except OSError:
-            time.sleep(0.1)
-    raise TimeoutError("the portal did not start")
 
 
 def sign_in_for_ever(port: int) -> None:
@@ -174,14 +166,8 @@ def main() -> None:
         sign_in_for_ever(int(sys.argv[2]))
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = int(server.getsockname()[1])
-    environ = set_up(Path(sys.argv[1]), port)
-    web = subprocess.Popen([sys.executable, "-m", "portal.cli", "web"], env=environ)
-    try:
-        wait_for(port)
+    with web_server(port, set_up(Path(sys.argv[1]), port)):
         print(json.dumps(measure(port)))
-    finally:
-        web.terminate()
-        web.wait()
 
 
 if __name__ == "__main__":
