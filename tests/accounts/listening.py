@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
 from flask import Flask
-from werkzeug.serving import make_server
 
 from portal import connections, create_app
 from portal.config import load_config
@@ -18,6 +16,7 @@ from portal.transaction import unit_of_work
 from tests.accounts.browsing import add_person
 from tests.browser.running import free_port
 from tests.conftest import copied
+from tests.wsgi_server import serving
 
 
 @contextmanager
@@ -34,12 +33,7 @@ def listening(folder: Path, migrated: Path) -> Iterator[Flask]:
     with app.app_context(), unit_of_work() as session:
         connections.ensure_builtin(session, datetime.now(UTC))
     add_person(app)
-    server = make_server("127.0.0.1", port, app, threaded=True)
-    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
-    thread.start()
-    yield app
-    server.shutdown()
-    thread.join(30)
-    server.server_close()
+    with serving(app, port):
+        yield app
     with app.app_context():
         db.engine.dispose()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from http.client import HTTPConnection
@@ -16,7 +15,6 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 from playwright.sync_api import Browser, expect
-from werkzeug.serving import make_server
 
 from portal import audit, connections, create_app
 from portal.accounts import provider_settings
@@ -33,6 +31,7 @@ from tests.browser.windows import Watched, window
 from tests.conftest import copied
 from tests.connections.oauth.test_other_peoples_provider import wait_for
 from tests.outside.oidc_provider import OIDCProvider
+from tests.wsgi_server import serving
 
 
 @pytest.fixture
@@ -59,13 +58,8 @@ def served(tmp_path: Path, migrated_sqlite: Path, plain_provider: OIDCProvider) 
     add_person(app, "root@contoso.test", role="admin", name="Root")
     set_up(app, plain_provider, adds_people=True)
     plain_provider.redirect_uris = [f"http://127.0.0.1:{port}/sign-in/oidc/callback"]
-    server = make_server("127.0.0.1", port, app, threaded=True)
-    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
-    thread.start()
-    yield app
-    server.shutdown()
-    thread.join(30)
-    server.server_close()
+    with serving(app, port):
+        yield app
     with app.app_context():
         db.engine.dispose()
 

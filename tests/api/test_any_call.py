@@ -6,15 +6,14 @@ import os
 import re
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from flask import Flask
-from werkzeug.serving import WSGIRequestHandler, make_server
 
 from tests.api.conftest import Serving
+from tests.wsgi_server import serving
 
 EXAMPLES = 15  # of each call, in each phase
 CONFIGURATION = """\
@@ -25,21 +24,11 @@ positive_data_acceptance.expected-statuses = ["2xx", 401, 403, 404, 409, 415, 42
 """
 
 
-class _Quiet(WSGIRequestHandler):
-    def log(self, *_arguments: object) -> None:
-        pass
-
-
 @pytest.fixture
 def served(portal: Flask) -> Iterator[str]:
     """The portal at a port; the host of its public URL is what programs say."""
-    server = make_server("127.0.0.1", 0, portal, threaded=True, request_handler=_Quiet)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with serving(portal) as url:
+        yield url
 
 
 @pytest.mark.slow

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -14,7 +13,6 @@ from flask import Flask
 from playwright.sync_api import Browser as Chromium
 from playwright.sync_api import Page, expect
 from sqlalchemy import update
-from werkzeug.serving import make_server
 
 from portal import connections, create_app
 from portal.accounts.models import User, UserSession
@@ -42,6 +40,7 @@ from tests.connections.consenting import (
     provider_values,
 )
 from tests.connections.making import stored, wait_for_checks
+from tests.wsgi_server import serving
 
 pytestmark = pytest.mark.browser
 EACH_METHOD = pytest.mark.parametrize("method", CONSENT_METHODS)
@@ -65,13 +64,8 @@ def served(tmp_path: Path, outside: Outside, migrated_sqlite: Path) -> Iterator[
     app = create_app(load_config(environ))
     with app.app_context(), unit_of_work() as session:
         connections.ensure_builtin(session, datetime.now(UTC))
-    server = make_server("127.0.0.1", port, app, threaded=True)
-    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
-    thread.start()
-    yield app
-    server.shutdown()
-    thread.join(30)
-    server.server_close()
+    with serving(app, port):
+        yield app
     wait_for_checks()
     with app.app_context():
         db.engine.dispose()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,7 +10,6 @@ import pytest
 from flask import Flask
 from playwright.sync_api import Browser as Chromium
 from playwright.sync_api import Page, expect
-from werkzeug.serving import make_server
 
 from portal import connections, create_app
 from portal.config import load_config
@@ -23,6 +21,7 @@ from tests.browser.running import free_port
 from tests.browser.windows import AXE
 from tests.connections.making import wait_for_checks
 from tests.outside.smtp_server import SMTPServer
+from tests.wsgi_server import serving
 
 pytestmark = pytest.mark.browser
 Open = Callable[..., Page]
@@ -42,13 +41,8 @@ def served(tmp_path: Path) -> Iterator[Flask]:
     upgrade(app)
     with app.app_context(), unit_of_work() as session:
         connections.ensure_builtin(session, datetime.now(UTC))
-    server = make_server("127.0.0.1", port, app, threaded=True)
-    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
-    thread.start()
-    yield app
-    server.shutdown()
-    thread.join(30)
-    server.server_close()
+    with serving(app, port):
+        yield app
     wait_for_checks()
     with app.app_context():
         db.engine.dispose()

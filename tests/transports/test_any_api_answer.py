@@ -254,7 +254,11 @@ def test_whatever_is_looked_at_a_check_finds_something_or_a_fault(
         graph_check.look_at_permissions(graph_url=service.url(""), is_app_only=is_app_only, target=TARGET),
         graph_check.look_at_mailbox(https, graph_url=service.url(""), mailbox=FROM, target=TARGET),
         gmail_check.look_at_mailbox(
-            https, userinfo_url=service.url("/userinfo"), granted=frozenset({"email"}), target=TARGET
+            https,
+            userinfo_url=service.url("/userinfo"),
+            api_url=service.url(""),
+            granted=frozenset({"email"}),
+            target=TARGET,
         ),
     )
     token = f"e30.{urlsafe_b64encode(json.dumps(claims).encode()).decode().rstrip('=')}.x"

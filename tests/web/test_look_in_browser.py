@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any
@@ -12,7 +11,6 @@ import pytest
 from flask import Flask, Response, abort, flash, g
 from flask_wtf import FlaskForm
 from playwright.sync_api import Browser, BrowserContext, Page, expect
-from werkzeug.serving import make_server
 from wtforms import BooleanField, PasswordField, RadioField, StringField
 from wtforms.fields.choices import SelectChoice
 from wtforms.validators import DataRequired
@@ -24,6 +22,7 @@ from portal.web.announcements import Banner, MailStatus
 from portal.wording import N_
 from tests.browser.running import free_port
 from tests.web.conftest import person, site_in
+from tests.wsgi_server import serving
 
 pytestmark = pytest.mark.browser
 AXE = (CHECKOUT / "tests/browser/axe-4.14.1.min.js").read_text()
@@ -102,13 +101,8 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     templates = {"thing.html": THING, "_thing_form.html": FORM, "sign_in.html": SIGN_IN}
     folder = tmp_path_factory.mktemp("look")
     app = add_pages(site_in(folder, templates, PORTAL_PUBLIC_URL=f"http://127.0.0.1:{port}"))
-    server = make_server("127.0.0.1", port, app, threaded=True)
-    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
-    thread.start()
-    yield f"http://127.0.0.1:{port}"
-    server.shutdown()
-    thread.join(30)
-    server.server_close()
+    with serving(app, port) as url:
+        yield url
 
 
 @pytest.fixture(scope="module")
