@@ -14,11 +14,12 @@ from types import MappingProxyType
 
 from portal.mail.addresses import AddressError, parse_mailbox, same_address_key
 from portal.mail.header_text import HeaderTextError
-from portal.wording import N_
+from portal.wording import N_, Text
 
 PORTAL_AS_SERVER: Mapping[str, str] = MappingProxyType({"name": "Mail Portal"})
 LONGEST_TYPED = 200  # characters: what they stand for may be shorter than what is kept
 _PLACEHOLDER = re.compile(r"%(env|server):([^%\s]*)%")
+_SURROGATE = re.compile(r"[\ud800-\udfff]")  # what Python makes of bytes that are no UTF-8: no page can show it
 
 
 class UnknownPlaceholder(HeaderTextError):
@@ -40,6 +41,14 @@ def filled_in(text: str, server: Mapping[str, str] = PORTAL_AS_SERVER) -> str:
     return _PLACEHOLDER.sub(lambda found: _value(found[1], found[2], server), text)
 
 
+def does_not_fit(text: str) -> Text:
+    """Why a text with placeholders is refused where the check's own reason would quote what they stand for."""
+    return N_(
+        "%(placeholder)s stands for something that does not fit here. Whoever runs the portal can change it.",
+        placeholder=text.strip(),
+    )
+
+
 def filled_in_or_empty(text: str, server: Mapping[str, str] = PORTAL_AS_SERVER) -> str:
     """The same; "" where a placeholder stands for nothing any more: the value counts as not set."""
     try:
@@ -49,7 +58,10 @@ def filled_in_or_empty(text: str, server: Mapping[str, str] = PORTAL_AS_SERVER) 
 
 
 def allowing(check: Callable[[str], str], server: Mapping[str, str] = PORTAL_AS_SERVER) -> Callable[[str], str]:
-    """A check that takes placeholders: what they stand for now is checked, what was typed is kept."""
+    """A check that takes placeholders: what they stand for now is checked, what was typed is kept.
+
+    Its reasons never quote what they stand for, which whoever types them need not be able to read.
+    """
 
     def checked(text: str) -> str:
         if not has_placeholder(text):
@@ -58,7 +70,13 @@ def allowing(check: Callable[[str], str], server: Mapping[str, str] = PORTAL_AS_
             raise HeaderTextError(
                 N_("A text with placeholders has at most %(limit)s characters. Shorten it.", limit=LONGEST_TYPED)
             )
-        check(filled_in(text, server))
+        filled = filled_in(text, server)
+        try:
+            check(filled)
+        except ValueError as error:
+            if not _quotes(getattr(error, "reason", None)):
+                raise
+            raise HeaderTextError(does_not_fit(text)) from None
         return text.strip()
 
     return checked
@@ -82,6 +100,11 @@ def _address_alone(text: str) -> str:
     return mailbox.address
 
 
+def _quotes(reason: Text | None) -> bool:
+    """Whether a reason holds a text, which may be the one that was checked."""
+    return reason is not None and not all(isinstance(value, int) for value in reason.values.values())
+
+
 def _value(kind: str, name: str, server: Mapping[str, str]) -> str:
     if kind == "server":
         if name in server:
@@ -99,6 +122,14 @@ def _value(kind: str, name: str, server: Mapping[str, str]) -> str:
             N_(
                 "%(placeholder)s stands for nothing: the portal's environment has no variable of this name, or its "
                 "name does not start with MAIL_. Whoever runs the portal can set it.",
+                placeholder=f"%env:{name}%",
+            )
+        )
+    if _SURROGATE.search(value):
+        raise UnknownPlaceholder(
+            N_(
+                "%(placeholder)s stands for nothing: what the portal's environment holds under this name is not UTF-8. "
+                "Whoever runs the portal can set it anew.",
                 placeholder=f"%env:{name}%",
             )
         )

@@ -55,6 +55,24 @@ def test_a_check_sees_what_a_placeholder_stands_for_and_keeps_what_was_typed() -
         check("a@b@%env:MAIL_DOMAIN%")
 
 
+def test_a_variable_that_is_not_utf_8_stands_for_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MAIL_BYTES", "/tmp/\udcfc")
+
+    with pytest.raises(UnknownPlaceholder, match=r"^%env:MAIL_BYTES% stands for nothing: .* is not UTF-8"):
+        filled_in("%env:MAIL_BYTES%")
+
+
+def test_a_refusal_names_the_placeholder_and_never_what_it_stands_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MAIL_PASSWORD", "canary")
+
+    with pytest.raises(ValueError, match=r"^x@%env:MAIL_PASSWORD% stands for something that does not fit") as refused:
+        allowing(parse_address)("x@%env:MAIL_PASSWORD%")
+
+    assert "canary" not in str(refused.value)
+    with pytest.raises(ValueError, match="“canary” is no complete domain"):
+        allowing(parse_address)("x@canary")
+
+
 def test_the_organisations_sender_is_kept_as_typed_and_used_filled_in(portal: Flask, admin: Browser) -> None:  # noqa: F811
     typed = {"from_address": "portal@%env:MAIL_DOMAIN%", "display_name": "%server:name%"}
 

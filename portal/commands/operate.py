@@ -125,6 +125,8 @@ def rekey(new_key: bool) -> None:
 
     config = load_config()
     file = KeyFile(config.instance)
+    with opened():
+        _refuse_closed_secrets()
     if new_key:
         if config.secret_keys:
             raise click.ClickException(
@@ -148,6 +150,22 @@ def rekey(new_key: bool) -> None:
         click.echo("The former keys may go from PORTAL_SECRET_KEY; restart every part then." if others else "All done.")
     elif rekeying.drop_former_keys(file):
         click.echo(f"{config.instance / 'secret.key'} holds the one key that opens them all. Back it up.")
+
+
+def _refuse_closed_secrets() -> None:
+    """What a placeholder without its variable keeps closed would stay behind with a key that goes."""
+    from portal.connections import sealed_values
+    from portal.extensions import db
+
+    closed = [
+        f"Connection {name}: {field}: {reason}" for name, field, reason in sealed_values.closed_for_now(db.session())
+    ]
+    if closed:
+        raise click.ClickException(
+            "\n".join(
+                (*closed, "Set the same variables as the portal's service has, then run this again. Nothing changed.")
+            )
+        )
 
 
 def _keys_of(config: Config) -> tuple[str, ...]:

@@ -49,8 +49,13 @@ def check_by_api(
     def mailbox(access_token: str) -> Finding:
         if is_google:
             granted = token.grant.scopes if token.grant else frozenset()
-            url = google.userinfo_url
-            look = gmail_check.look_at_mailbox(installation.https, userinfo_url=url, granted=granted, target=target)
+            look = gmail_check.look_at_mailbox(
+                installation.https,
+                userinfo_url=google.userinfo_url,
+                api_url=google.api_url,
+                granted=granted,
+                target=target,
+            )
         else:
             whose = own.mailbox if values.method is Method.MICROSOFT_APP else ""
             look = graph_check.look_at_mailbox(installation.https, graph_url=graph_url, mailbox=whose, target=target)

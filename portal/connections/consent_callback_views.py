@@ -20,6 +20,7 @@ from portal.connections.installation import Installation
 from portal.connections.oauth.provider import Grant
 from portal.connections.registrations import consent_provider, registration_of
 from portal.connections.stored import find
+from portal.connections.unfilled import refuse_unfilled
 from portal.connections.unstored_consents import explained
 from portal.connections.values import Method
 from portal.extensions import db, secret_box
@@ -89,6 +90,7 @@ def _redeem(claimed: Claimed) -> None:
             return
     provider = consent_provider(candidate.values.method, installation=Installation.current())
     try:
+        refuse_unfilled(candidate.values)  # a variable may have gone since they were asked for
         grant = provider.redeem(
             registration_of(candidate.values, secrets),
             claimed.secrets,
@@ -108,8 +110,8 @@ def judge(flow_id: UUID, candidate: Candidate, grant: Grant) -> None:
     """Store what was granted, or check and store it; where somebody else consented, a person decides."""
     sent = as_sent_now(candidate)
     if not consents.is_somebody_else(sent, grant):
-        own = candidate.values.provider
-        if own is not None and not own.mailbox:
+        typed = candidate.values.typed_provider
+        if typed is not None and not typed.mailbox:
             named = consents.with_account(candidate.values, grant, sender=sent.from_address)
             candidate = replace(candidate, values=named)
         with suppress(TooManyRequests):  # the consent waits in its flow then, and its page offers to go on

@@ -128,7 +128,8 @@ def _with_account(candidate: Candidate, grant: Grant) -> Candidate:
     """The candidate, sending as the account, or signed in as it for a shared mailbox, as `action` says."""
     sent = as_sent_now(candidate)
     if request.form.get("action") == "shared" and consents.may_be_shared(sent):
-        return replace(candidate, values=consents.as_shared(sent, grant.account))
+        shared = consents.as_shared(candidate.values, grant.account, sender=sent.from_address)
+        return replace(candidate, values=shared)
     return replace(candidate, values=consents.with_account(candidate.values, grant, sender=sent.from_address))
 
 

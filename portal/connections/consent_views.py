@@ -24,6 +24,7 @@ from portal.connections.oauth.provider import AuthorizationRequest
 from portal.connections.registrations import consent_provider, registration_of, scopes_of
 from portal.connections.senders import as_sent
 from portal.connections.stored import StoredConnection, find
+from portal.connections.unfilled import refuse_unfilled
 from portal.connections.values import CONSENT_METHODS, ConnectionValues, Method
 from portal.extensions import db, secret_box
 from portal.transaction import unit_of_work
@@ -113,7 +114,11 @@ def begin(candidate: Candidate, *, is_popup: bool, of_form: UUID | None) -> Resp
 
 
 def _asked(values: ConnectionValues, *, redirect_uri: str, state: str) -> AuthorizationRequest:
-    """Raises TransportError: Microsoft is asked for the tenant's addresses first."""
+    """Raises TransportError: Microsoft is asked for the tenant's addresses first.
+
+    With a variable gone, the mailbox would be whoever consents, and the application another or none.
+    """
+    refuse_unfilled(values)
     installation = Installation.current()
     return consent_provider(values.method, installation=installation).authorization_request(
         registration_of(values, {}),

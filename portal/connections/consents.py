@@ -63,7 +63,7 @@ def with_account(values: ConnectionValues, grant: Grant, *, sender: str) -> Conn
     """
     expected = expected_account(replace(values, from_address=sender))
     mailbox = expected if grant.is_of(expected) else grant.account
-    changed = values.with_provider(replace(_provider_of(values), mailbox=mailbox))
+    changed = values.with_provider(replace(_typed_provider_of(values), mailbox=mailbox))
     follows = bool(expected and sender) and _is_same(sender, expected) and not grant.is_of(sender)
     return replace(changed, from_address=grant.account) if follows else changed
 
@@ -76,10 +76,15 @@ def may_be_shared(values: ConnectionValues) -> bool:
     return not values.from_address or _is_same(values.from_address, expected)
 
 
-def as_shared(values: ConnectionValues, account: str) -> ConnectionValues:
-    """The same connection, signed in to by `account` and sending in the name of the mailbox. See `may_be_shared`."""
-    changed = values.with_provider(replace(_provider_of(values), mailbox=account))
-    return replace(changed, from_address=expected_account(values))
+def as_shared(values: ConnectionValues, account: str, *, sender: str) -> ConnectionValues:
+    """The same connection, signed in to by `account` and sending in the name of the mailbox. See `may_be_shared`.
+
+    `sender` is the From address of its mail. The connection's own, where that is the mailbox, stays as it was typed.
+    """
+    typed, expected = _typed_provider_of(values), expected_account(replace(values, from_address=sender))
+    changed = values.with_provider(replace(typed, mailbox=account))
+    stays = bool(values.from_address) and _is_same(sender, expected)
+    return changed if stays else replace(changed, from_address=typed.mailbox or expected)
 
 
 def covers(granted_for: ConnectionValues, wanted: ConnectionValues, *, installation: Installation) -> bool:
@@ -139,10 +144,10 @@ def forget(session: Session, connection: StoredConnection, *, actor: audit.Actor
     _record(session, "connection.disconnected", connection.values.name, (before, None), actor=actor, now=now)
 
 
-def _provider_of(values: ConnectionValues) -> ProviderValues:
-    if values.provider is None:
+def _typed_provider_of(values: ConnectionValues) -> ProviderValues:
+    if values.typed_provider is None:
         raise ValueError(f"nobody consents to {values.method}")
-    return values.provider
+    return values.typed_provider
 
 
 def _is_same(one: str, other: str) -> bool:

@@ -31,6 +31,7 @@ from portal.connections.oauth.token_answers import MustWait
 from portal.connections.registrations import microsoft_endpoints, registration_of, scopes_of
 from portal.connections.senders import as_sent
 from portal.connections.stored import StoredConnection, find
+from portal.connections.unfilled import refuse_unfilled
 from portal.connections.unstored_consents import explained
 from portal.connections.values import Method
 from portal.extensions import db, secret_box
@@ -87,6 +88,7 @@ def begin(candidate: Candidate, *, of_form: UUID | None) -> Response:
     with unit_of_work() as session:
         sent = as_sent(candidate.values, email_settings.load(session))
     try:
+        refuse_unfilled(candidate.values)
         code = microsoft.device_code(
             registration_of(candidate.values, {}),
             scopes=scopes_of(sent, installation=installation),
@@ -186,7 +188,8 @@ def _ask(turn: Turn, candidate: Candidate, secrets: dict[str, str]) -> None:
 
 
 def _answer(turn: Turn, candidate: Candidate, secrets: dict[str, str]) -> Grant | DeviceCode:
-    """Raises TransportError."""
+    """Raises TransportError, before anybody is asked where a variable has gone since the code was shown."""
+    refuse_unfilled(candidate.values)
     own, installation = candidate.values.provider, Installation.current()
     if own is None:
         raise ValueError(f"{candidate.values.method} has no device codes")

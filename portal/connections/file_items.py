@@ -12,9 +12,9 @@ from portal.connections.file_fields import (
     read_smtp,
     refuse_keys_of_others,
 )
-from portal.connections.provider_texts import check_of_secret
 from portal.connections.provider_values import ProviderValues
 from portal.connections.scopes import scope_problem
+from portal.connections.secret_texts import check_of_secret
 from portal.connections.smtp_texts import parse_name
 from portal.connections.values import (
     SECRETS_OF,
@@ -75,8 +75,8 @@ def values_of_item(item: FileItem, present: ConnectionValues | None) -> Connecti
     refuse_keys_of_others(node, method)
     if method is Method.SMTP:
         values = replace(values, smtp=read_smtp(node, values.smtp))
-    elif values.provider is not None:
-        values = values.with_provider(_usable(node, method, read_provider(node, values.provider)))
+    elif values.typed_provider is not None:
+        values = values.with_provider(_usable(node, method, read_provider(node, values.typed_provider)))
     return replace(values, **_sender(node), **_limits(node), **_role(node))
 
 

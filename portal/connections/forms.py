@@ -18,17 +18,16 @@ from portal.connections import labels
 from portal.connections.candidates import Candidate
 from portal.connections.labels import FIELDS
 from portal.connections.oauth.provider import Cloud
-from portal.connections.provider_texts import (
-    parse_client_id,
-    parse_day,
-    parse_scope,
-    parse_secret_id,
-    parse_tenant,
-    parse_token_file,
-)
+from portal.connections.provider_texts import PROVIDER_TEXTS
 from portal.connections.provider_values import Credential, ProviderValues, SendThrough
 from portal.connections.scopes import scope_problem
-from portal.connections.smtp_texts import parse_helo_name, parse_host, parse_name, parse_sign_in_name
+from portal.connections.smtp_texts import (
+    parse_ca_certificate,
+    parse_helo_name,
+    parse_host,
+    parse_name,
+    parse_sign_in_name,
+)
 from portal.connections.smtp_values import (
     DEFAULT_TIMEOUT_SECONDS,
     USUAL_PORTS,
@@ -50,7 +49,7 @@ from portal.connections.values import (
     SecretAction,
     SecretChange,
 )
-from portal.email_settings.checked_fields import CheckedField, MailboxField, sender_of
+from portal.email_settings.checked_fields import CheckedField, MailboxField, ReferenceField, sender_of
 from portal.mail.addresses import parse_address, parse_display_name, readable_address
 from portal.mail.domains import readable_domain
 from portal.placeholders import allowing
@@ -118,41 +117,41 @@ class ConnectionForm(FlaskForm):
     method = RadioField(FIELDS["method"], choices=_choices(labels.METHODS))
     role = RoleField(FIELDS["role"], choices=_choices(_ROLES))
     fallback_order = NumberField(FIELDS["fallback_order"], lowest=1, highest=1_000)
-    client_id = CheckedField(FIELDS["client_id"], check=parse_client_id)
+    client_id = ReferenceField(FIELDS["client_id"], check=PROVIDER_TEXTS["client_id"])
     client_secret = SecretField(FIELDS["client_secret"])
     client_secret_action = _action(N_("Stored client secret"))
     next_client_secret = SecretField(FIELDS["next_client_secret"])
     next_client_secret_action = _action(N_("Stored next client secret"))
-    tenant_id = CheckedField(FIELDS["tenant_id"], check=parse_tenant)
+    tenant_id = ReferenceField(FIELDS["tenant_id"], check=PROVIDER_TEXTS["tenant_id"])
     cloud = SelectField(FIELDS["cloud"], choices=_choices(labels.CLOUDS))
     credential = RadioField(FIELDS["credential"], choices=_choices(labels.CREDENTIALS))
-    client_certificate = CertificateField(FIELDS["client_certificate"])
+    client_certificate = CertificateField(FIELDS["client_certificate"], check=PROVIDER_TEXTS["client_certificate"])
     client_private_key = SecretField(FIELDS["client_private_key"])
     client_private_key_action = _action(N_("Stored private key"))
-    federated_token_file = CheckedField(FIELDS["federated_token_file"], check=parse_token_file)
-    secret_id = CheckedField(FIELDS["secret_id"], check=parse_secret_id)
-    secret_expires_on = CheckedField(FIELDS["secret_expires_on"], check=parse_day)
+    federated_token_file = ReferenceField(FIELDS["federated_token_file"], check=PROVIDER_TEXTS["federated_token_file"])
+    secret_id = ReferenceField(FIELDS["secret_id"], check=PROVIDER_TEXTS["secret_id"])
+    secret_expires_on = CheckedField(FIELDS["secret_expires_on"], check=PROVIDER_TEXTS["secret_expires_on"])
     service_account_key = SecretField(FIELDS["service_account_key"])
     service_account_key_action = _action(N_("Stored service account key"))
-    mailbox = CheckedField(FIELDS["mailbox"], check=parse_address, shown=readable_address)
+    mailbox = ReferenceField(FIELDS["mailbox"], check=PROVIDER_TEXTS["mailbox"], shown=readable_address)
     send_through = RadioField(FIELDS["send_through"], choices=_choices(labels.SEND_THROUGH))
-    scope = CheckedField(FIELDS["scope"], check=parse_scope)
-    host = CheckedField(FIELDS["host"], check=allowing(parse_host), shown=readable_domain)
+    scope = ReferenceField(FIELDS["scope"], check=PROVIDER_TEXTS["scope"])
+    host = ReferenceField(FIELDS["host"], check=allowing(parse_host), shown=readable_domain)
     port = NumberField(FIELDS["port"], lowest=1, highest=65_535)
     security = SelectField(FIELDS["security"], choices=_choices(labels.SECURITIES))
     verify_certificate = BooleanField(FIELDS["verify_certificate"])
-    ca_certificate = CertificateField(FIELDS["ca_certificate"])
+    ca_certificate = CertificateField(FIELDS["ca_certificate"], check=parse_ca_certificate)
     auth = SelectField(FIELDS["auth"], choices=_choices(_SHOWN_AUTHS))
-    username = CheckedField(FIELDS["username"], check=allowing(parse_sign_in_name))
-    domain = CheckedField(FIELDS["domain"], check=allowing(parse_sign_in_name))
+    username = ReferenceField(FIELDS["username"], check=allowing(parse_sign_in_name))
+    domain = ReferenceField(FIELDS["domain"], check=allowing(parse_sign_in_name))
     password = SecretField(FIELDS["password"])
     password_action = _action(N_("Stored password"))
-    helo_name = CheckedField(FIELDS["helo_name"], check=allowing(parse_helo_name))
+    helo_name = ReferenceField(FIELDS["helo_name"], check=allowing(parse_helo_name))
     timeout_seconds = NumberField(FIELDS["timeout_seconds"], lowest=1, highest=600)
     from_address = MailboxField(FIELDS["from_address"])
-    display_name = CheckedField(FIELDS["display_name"], check=allowing(parse_display_name))
-    reply_to = CheckedField(FIELDS["reply_to"], check=allowing(parse_address), shown=readable_address)
-    envelope_from = CheckedField(FIELDS["envelope_from"], check=allowing(parse_address), shown=readable_address)
+    display_name = ReferenceField(FIELDS["display_name"], check=allowing(parse_display_name))
+    reply_to = ReferenceField(FIELDS["reply_to"], check=allowing(parse_address), shown=readable_address)
+    envelope_from = ReferenceField(FIELDS["envelope_from"], check=allowing(parse_address), shown=readable_address)
     messages_per_minute = NumberField(FIELDS["messages_per_minute"], lowest=1, highest=100_000)
     max_connections = NumberField(FIELDS["max_connections"], lowest=1, highest=50)
     version = NumberField(N_("Version"), lowest=0, highest=2**31 - 1)
@@ -267,8 +266,8 @@ class ConnectionForm(FlaskForm):
         )
         if values.method is Method.SMTP:
             values = replace(values, smtp=self._smtp())
-        elif values.provider is not None:
-            values = values.with_provider(self._provider(values.provider))
+        elif values.typed_provider is not None:
+            values = values.with_provider(self._provider(values.typed_provider))
         return Candidate(
             connection_id=connection_id,
             started_from=self.version.data or 0,
@@ -280,7 +279,7 @@ class ConnectionForm(FlaskForm):
         """What was typed as far as it is valid, for showing what follows from it."""
         chosen = self.method.data if self.method.data in set(Method) else present.method
         values = replace(present, method=Method(chosen), from_address=_valid(self.from_address) or present.from_address)
-        own = values.provider
+        own = values.typed_provider
         if own is None:
             return values
         named = {name: _valid(self[name]) for name in ("client_id", "tenant_id", "mailbox", "scope")}

@@ -89,7 +89,7 @@ def read_secret_expiries(engine: Engine, *, installation: Installation) -> list[
 def store_secret_expiry(session: Session, expiry: SecretExpiry, *, installation: Installation, now: datetime) -> None:
     """Write a date down, unless somebody changed the connection meanwhile."""
     one = find(session, expiry.connection_id, box=installation.box)
-    own = one.values.provider if one else None
+    own = one.values.typed_provider if one else None
     if one is None or own is None:
         return
     values = one.values.with_provider(replace(own, secret_expires_on=expiry.expires_on))

@@ -11,7 +11,7 @@ from portal.connections.grant_fit import Misfit, is_dead, misfit_of
 from portal.connections.models import ConnectionGrant
 from portal.connections.oauth.microsoft_endpoints import is_guid
 from portal.connections.oauth.provider import Grant
-from portal.connections.values import ConnectionValues, Method
+from portal.connections.values import CONSENT_METHODS, ConnectionValues, Method
 from portal.secret_box import SecretBox, Unreadable
 from portal.transports.graph_check import claims_of
 
@@ -76,9 +76,16 @@ def stored_context(connection_id: UUID, values: ConnectionValues) -> str:
 
 
 def granted_for(values: ConnectionValues) -> str:
-    """What a grant is bound to: another application or server must not use it, nor is it for sending another way."""
-    own = values.provider
+    """What a grant is bound to: another application or server must not use it, nor is it for sending another way.
+
+    An application's own is bound, too, to a mailbox and scope from placeholders: no change of the connection says that
+    they have another value, and a service account's token is for one mailbox.
+    """
+    own, typed = values.provider, values.typed_provider
     application = f"{own.client_id} {own.send_through}" if own else ""
+    if own and typed and values.method not in CONSENT_METHODS:
+        application += f" mailbox={own.mailbox}" if own.mailbox != typed.mailbox else ""
+        application += f" scope={own.scope}" if own.scope != typed.scope else ""
     return f"{values.method}:{application}:{values.destination}"
 
 

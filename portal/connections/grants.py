@@ -35,6 +35,7 @@ from portal.connections.secrets import readable_secrets
 from portal.connections.senders import as_sent
 from portal.connections.stored_values import values_of
 from portal.connections.tokens import no_consent, token_host
+from portal.connections.unfilled import refuse_unfilled
 from portal.connections.values import CONSENT_METHODS, ConnectionValues
 from portal.database import writing
 from portal.transports import ConnectionFault, Step, TransientError
@@ -194,6 +195,7 @@ class StoredToken:
         if connection is None:
             raise ConnectionFault(Step.SETTINGS, code="settings.incomplete", seen="the connection was deleted")
         values, changed_at = self._wanted or values_of(connection), connection.changed_at
+        refuse_unfilled(values)
         sent = as_sent(values, email_settings.load(session))
         row = session.get(ConnectionGrant, (connection.id, str(values.method)), populate_existing=True)
         if row is None:

@@ -28,6 +28,7 @@ from portal.connections.permissions import explained
 from portal.connections.registrations import consent_provider, registration_of, scopes_of
 from portal.connections.senders import as_sent
 from portal.connections.stored import StoredConnection, find
+from portal.connections.unfilled import refuse_unfilled
 from portal.connections.values import Method
 from portal.extensions import db, secret_box
 from portal.transaction import unit_of_work
@@ -72,6 +73,7 @@ def begin_invited_consent(token: str) -> Response:
     state, redirect_uri = token_urlsafe(32), public_url_for(CALLBACKS[invitation.method])
     installation = Installation.current()
     try:
+        refuse_unfilled(present.values)
         asked = consent_provider(invitation.method, installation=installation).authorization_request(
             registration_of(present.values, {}),
             redirect_uri=redirect_uri,
@@ -162,6 +164,7 @@ def _redeem(claimed: Claimed, method: Method, parameters: Mapping[str, str]) -> 
         secrets = secrets_of(work, candidate, box=secret_box)
     provider = consent_provider(method, installation=Installation.current())
     try:
+        refuse_unfilled(candidate.values)
         grant = provider.redeem(
             registration_of(candidate.values, secrets),
             claimed.secrets,

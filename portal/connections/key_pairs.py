@@ -17,7 +17,7 @@ from portal.wording import Text
 
 def with_new_key_pair(candidate: Candidate, common_name: str, *, now: datetime) -> Candidate:
     """The same connection, which proves itself by a key pair made here; its private key never leaves the portal."""
-    own = candidate.values.provider
+    own = candidate.values.typed_provider
     if candidate.values.method is not Method.MICROSOFT_APP or own is None:
         return candidate
     pair = make_key_pair(common_name, now=now)
@@ -35,7 +35,7 @@ def with_next_secret_promoted(session: Session, candidate: Candidate, *, box: Se
 
     Secret ID and day of expiry were those of the former secret, and are forgotten with it.
     """
-    own, promoted = candidate.values.provider, secrets_of(session, candidate, box=box).get(NEXT_CLIENT_SECRET)
+    own, promoted = candidate.values.typed_provider, secrets_of(session, candidate, box=box).get(NEXT_CLIENT_SECRET)
     if own is None or not promoted:
         return candidate
     return replace(

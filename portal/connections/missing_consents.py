@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from portal.connections.grant_sealing import GrantState
 from portal.connections.stored import StoredConnection
+from portal.connections.unfilled import unfilled
 from portal.transports import Step
 from portal.transports.diagnosis import api_target, diagnose
 from portal.wording import N_, Text
@@ -17,6 +18,8 @@ def cause_of(connection: StoredConnection) -> Text:
     grant = connection.grant
     if grant is None:
         return N_("Nobody has consented yet.")
+    if unset := unfilled(connection.values):
+        return next(iter(unset.values()))
     if grant.misfit is not None:
         return grant.misfit.reason
     if grant.dead_code:
@@ -28,6 +31,8 @@ def reason_of(connection: StoredConnection) -> Text:
     """The same with what mends it."""
     if connection.grant is not None and connection.grant.misfit is not None:
         return connection.grant.misfit.reason
+    if connection.grant is not None and unfilled(connection.values):
+        return cause_of(connection)
     return N_("%(cause)s An administrator opens it and chooses Connect.", cause=cause_of(connection))
 
 

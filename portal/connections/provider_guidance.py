@@ -100,7 +100,7 @@ def guidance_of(
 
 def facts(values: ConnectionValues, *, today: date) -> ProviderFacts:
     """When the secret ends, and which certificate is in use."""
-    pem, certificate = values.microsoft_app.client_certificate, _certificate_of(values)
+    pem, certificate = values.microsoft_app.filled_in().client_certificate, _certificate_of(values)
     is_app = values.method is Method.MICROSOFT_APP
     return ProviderFacts(
         expiry=expiry_of(values, today=today),
@@ -119,7 +119,7 @@ def _guidance(values: ConnectionValues, installation: Installation, principal_id
     own = values.provider or ProviderValues()
     callback = CALLBACKS.get(values.method, "")
     redirect_url = f"{installation.public_url}{callback}" if callback else ""
-    scopes = {through: _scopes(values, own, through, installation) for through in SendThrough}
+    scopes = {through: _scopes(values, through, installation) for through in SendThrough}
     known = OwnValues(
         redirect_url=redirect_url,
         scopes=scopes,
@@ -146,13 +146,14 @@ def _principal_of(values: ConnectionValues, present: StoredConnection | None) ->
     """As the stored connection's last token tells it, where the form still names the same application."""
     if present is None or present.values.method is not Method.MICROSOFT_APP or present.grant is None:
         return ""
-    was, now = present.values.microsoft_app, values.microsoft_app
+    was, now = present.values.microsoft_app.filled_in(), values.microsoft_app.filled_in()
     is_same = (was.client_id, was.tenant_id, was.cloud) == (now.client_id, now.tenant_id, now.cloud)
     return present.grant.principal_id if is_same else ""
 
 
-def _scopes(values: ConnectionValues, own: ProviderValues, through: SendThrough, installation: Installation) -> str:
-    return " ".join(scopes_of(values.with_provider(replace(own, send_through=through)), installation=installation))
+def _scopes(values: ConnectionValues, through: SendThrough, installation: Installation) -> str:
+    typed = values.typed_provider or ProviderValues()
+    return " ".join(scopes_of(values.with_provider(replace(typed, send_through=through)), installation=installation))
 
 
 def _problem(method: Method, redirect_url: str) -> Text | None:
@@ -171,7 +172,7 @@ def _is_personal(method: Method, own: ProviderValues) -> bool:
 
 
 def _certificate_of(values: ConnectionValues) -> CertificateFacts | None:
-    pem = values.microsoft_app.client_certificate if values.method is Method.MICROSOFT_APP else ""
+    pem = values.microsoft_app.filled_in().client_certificate if values.method is Method.MICROSOFT_APP else ""
     try:
         return facts_of(pem) if pem else None
     except ValueError:

@@ -8,7 +8,10 @@ from enum import StrEnum
 from typing import Any, Self
 
 from portal.connections.oauth.provider import Cloud
+from portal.connections.provider_texts import TAKE_PLACEHOLDERS, what_it_stands_for
 from portal.connections.smtp_values import SMTPValues
+from portal.placeholders import has_placeholder
+from portal.wording import Text
 
 # Of the server that mail is handed to with `send_through: smtp`; a host left empty is the provider's own.
 SERVER_FIELDS = ("host", "port", "security", "verify_certificate", "ca_certificate", "helo_name", "timeout_seconds")
@@ -34,7 +37,10 @@ class Credential(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class ProviderValues:
-    """The settings of one method of Google's or Microsoft's; empty text means "not set". Secrets are kept apart."""
+    """The settings of one method of Google's or Microsoft's; empty text means "not set". Secrets are kept apart.
+
+    They are kept as typed; with `filled_in` they are used.
+    """
 
     client_id: str = ""
     tenant_id: str = ""  # Microsoft: a GUID, a domain, or "organizations"
@@ -57,7 +63,23 @@ class ProviderValues:
     @property
     def destination(self) -> str:
         """Where secrets go; when this changes, they are dropped."""
-        return f"{self.tenant_id.lower()} {self.cloud} {self.server.destination}"
+        tenant_id = self.filled_in().tenant_id  # so that another value of a variable gets no secret of the former
+        return f"{tenant_id.lower()} {self.cloud} {self.server.destination}"
+
+    def references(self) -> dict[str, str | Text]:
+        """What each text with placeholders stands for now, by field; a Text says why it stands for nothing that fits.
+
+        Not those of the server's host and EHLO name, which are filled in where the server is reached.
+        """
+        typed = {name: getattr(self, name) for name in sorted(TAKE_PLACEHOLDERS)}
+        return {name: what_it_stands_for(name, text) for name, text in typed.items() if has_placeholder(text)}
+
+    def filled_in(self) -> ProviderValues:
+        """The same as it is used: what stands for nothing that fits counts as not set."""
+        used: dict[str, Any] = {
+            name: found if isinstance(found, str) else "" for name, found in self.references().items()
+        }
+        return replace(self, **used) if used else self
 
     def named(self) -> dict[str, Any]:
         """Every setting by the name that forms, files and the audit log share."""

@@ -11,6 +11,7 @@ from portal.connections.oauth import google, microsoft
 from portal.connections.oauth.provider import ConsentProvider, Grant, Registration
 from portal.connections.provider_values import Credential, ProviderValues
 from portal.connections.scopes import asked_for, scope_problem
+from portal.connections.unfilled import refuse_unfilled, unfilled
 from portal.connections.values import (
     CLIENT_SECRET,
     MICROSOFT_METHODS,
@@ -25,11 +26,11 @@ from portal.wording import N_, Text
 
 
 def what_registration_lacks(values: ConnectionValues) -> dict[str, Text]:
-    """What Google or Microsoft need and is not set, or cannot work, by field; nothing for other methods."""
+    """What Google or Microsoft need and is not set, or cannot work, by field; of a server what is not filled in."""
     own, method = values.provider, values.method
     missing: dict[str, Text] = {}
-    if own is None:
-        return missing
+    if own is None or values.typed_provider is None:
+        return unfilled(values)
     if method is not Method.GOOGLE_SERVICE_ACCOUNT and not own.client_id:
         missing["client_id"] = N_("Enter the client ID of the application that you registered at the provider.")
     if method in MICROSOFT_METHODS and not own.tenant_id:
@@ -40,8 +41,8 @@ def what_registration_lacks(values: ConnectionValues) -> dict[str, Text]:
         missing["client_certificate"] = N_("Make a key pair here, or paste the certificate (PEM).")
     if method is Method.MICROSOFT_APP and own.credential is Credential.FEDERATED and not own.federated_token_file:
         missing["federated_token_file"] = N_("Enter the path of the file that the platform keeps the token in.")
-    problem = scope_problem(method, own)
-    return missing | ({"scope": problem} if problem else {})
+    problem = scope_problem(method, values.typed_provider)
+    return missing | ({"scope": problem} if problem else {}) | unfilled(values)
 
 
 def registration_of(values: ConnectionValues, secrets: Mapping[str, str]) -> Registration:
@@ -120,8 +121,10 @@ def new_token(
 ) -> Grant:
     """A grant whose access token is good, from the provider. `held` is what somebody consented to, where it needs that.
 
-    Calls the provider: not to be called within a transaction. Raises TransportError of the step TOKEN.
+    Calls the provider: not to be called within a transaction. Raises TransportError of the step TOKEN, and of SETTINGS
+    where a placeholder stands for nothing.
     """
+    refuse_unfilled(values)
     registration, own = registration_of(values, secrets), _provider_of(values)
     scopes = scopes_of(values, installation=installation)
     match values.method:

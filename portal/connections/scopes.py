@@ -8,11 +8,14 @@ in the Microsoft identity platform" and "Authenticate an IMAP, POP or SMTP conne
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from portal.connections.oauth.google_endpoints import API_SCOPE, SMTP_SCOPE, with_identity
 from portal.connections.oauth.microsoft_endpoints import Endpoints, is_guid
 from portal.connections.oauth.provider import Cloud
 from portal.connections.provider_values import ProviderValues
 from portal.connections.values import GOOGLE_METHODS, Method
+from portal.placeholders import has_placeholder
 from portal.wording import N_, Text
 
 _GOOGLE = "https://www.googleapis.com/auth/"
@@ -34,8 +37,19 @@ def asked_for(method: Method, typed: str, *, usual: tuple[str, ...]) -> tuple[st
     return with_identity(permissions) if method is Method.GOOGLE else permissions
 
 
-def scope_problem(method: Method, own: ProviderValues) -> Text | None:
-    """Why nothing can be sent with the scopes that a method's settings name, and what to write; None: they may do."""
+def scope_problem(method: Method, typed: ProviderValues) -> Text | None:
+    """Why nothing can be sent with the scopes that a method's settings name, and what to write; None: they may do.
+
+    Scopes with placeholders are named as typed, never by what they stand for.
+    """
+    problem = _problem(method, typed.filled_in())
+    if problem is None or not has_placeholder(typed.scope):
+        return problem
+    as_typed = {name: typed.scope for name in ("scope", "scopes") if name in problem.values}
+    return replace(problem, values={**problem.values, **as_typed})
+
+
+def _problem(method: Method, own: ProviderValues) -> Text | None:
     permissions = _permissions(own.scope)
     if not permissions:
         return None

@@ -2,24 +2,39 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Row, Text, and_, cast, or_
+from sqlalchemy import ColumnElement, Row, Text, and_, cast, or_, select, union
 from sqlalchemy.orm import Session
 
 from portal.connections import candidates, consent_flows, secrets
 from portal.connections.grant_sealing import stored_context
 from portal.connections.models import Connection, ConnectionCheck, ConnectionGrant, ConnectionSecret, ConsentFlow
 from portal.connections.stored_values import values_of
+from portal.connections.unfilled import destination_unfilled, unfilled
 from portal.connections.values import ConnectionValues, Method
 from portal.sealed_columns import CannotOpen, Reseal, SealedTable, sealed_texts, table_of, text_is_stale
+from portal.wording import Text as Sentence
 
 
 def _values(session: Session, connection_id: UUID, method: str) -> ConnectionValues:
     """Each method keeps its own settings, and its secrets are for where those lead."""
     return replace(values_of(session.get_one(Connection, connection_id)), method=Method(method))
+
+
+def closed_for_now(session: Session) -> Iterator[tuple[str, str, Sentence]]:
+    """Connection, field and reason where what is sealed cannot be opened here, since a placeholder stands for nothing.
+
+    It is not lost: it opens where the variable is set, and with the key that it was sealed with.
+    """
+    held = union(*(select(table.connection_id, table.method) for table in (ConnectionSecret, ConnectionGrant)))
+    for connection_id, method in session.execute(held).all():
+        values = _values(session, connection_id, method)
+        for field, reason in (unfilled(values) | destination_unfilled(values)).items():
+            yield values.name, field, reason
 
 
 def _secret(session: Session, row: Row[Any], reseal: Reseal) -> dict[str, Any]:

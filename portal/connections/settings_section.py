@@ -19,6 +19,7 @@ from portal.connections.safe_sign_in import what_is_unsafe
 from portal.connections.secrets import SecretState, why_secret_is_needed
 from portal.connections.smtp_values import DEFAULT_TIMEOUT_SECONDS, SMTPValues
 from portal.connections.stored import StoredConnection, all_connections, find_named, name_key
+from portal.connections.unfilled import destination_unfilled
 from portal.connections.values import (
     KEPT,
     NO_CHANGES,
@@ -138,6 +139,7 @@ def _wish(session: Session, item: FileItem, box: SecretBox) -> _Wish:
         return _Wish(item, stored, None, NO_CHANGES, left)
     values = values_of_item(item, stored.values if stored else None)
     changes = secrets_of_item(item, values.method, stored=_stored_secrets(session, stored, values, box))
+    _refuse_secret_for_nowhere(item, values, changes)
     _refuse_lack_of_secret(item, values, changes, stored)
     _refuse_unsafe(item, values)
     lost = what_becomes_of_consent(session, stored, values, box=box) if stored else None
@@ -149,6 +151,13 @@ def _stored_secrets(
 ) -> dict[str, str]:
     """The stored secrets that may stay for these values, by field."""
     return secrets.readable_secrets(session, stored.id, values, box=box) if stored else {}
+
+
+def _refuse_secret_for_nowhere(item: FileItem, values: ConnectionValues, changes: SecretChanges) -> None:
+    """The shell may lack the portal's variables: what it seals then, in place of a good secret, nobody could open."""
+    if any(change.action is SecretAction.REPLACE for change in changes.values()):
+        for field, reason in destination_unfilled(values).items():
+            _refuse(item, field, reason)
 
 
 def _refuse_lack_of_secret(
@@ -180,7 +189,7 @@ def _refuse(item: FileItem, field: str, reason: Text) -> NoReturn:
 
 
 def _settings(values: ConnectionValues) -> object:
-    return values.provider or values.smtp
+    return values.typed_provider or values.smtp
 
 
 def _changes(wishes: Sequence[_Wish], stored: Sequence[StoredConnection]) -> list[Change]:
@@ -223,7 +232,7 @@ def _drops(wish: _Wish, field: str) -> bool:
 
 def _described(values: ConnectionValues) -> dict[str, Any]:
     """The settings that say something, in the order in which people read them."""
-    own = values.provider
+    own = values.typed_provider
     has_server = values.method is Method.SMTP or (own is not None and own.server != SMTPValues())
     hidden = () if has_server else (*_SMTP_ORDER, "helo_name", "timeout_seconds")
     named = values.named()

@@ -14,6 +14,7 @@ from portal import email_settings, outbox
 from portal.connections.installation import Installation
 from portal.connections.missing_consents import reason_of
 from portal.connections.stored import StoredConnection, all_connections, find_default
+from portal.connections.unfilled import unfilled
 from portal.connections.values import Method, Role
 from portal.outbox import Pause, WayOutState
 from portal.outbox.pauses import READY
@@ -24,7 +25,7 @@ class State(StrEnum):
     """What a connection can do now."""
 
     READY = "ready"
-    PAUSED = "paused"  # the outbox found it at fault, and tries it now and then
+    PAUSED = "paused"  # the outbox found it at fault, and tries it now and then; or a placeholder stands for nothing
     NEEDS_SECRET = "needs_secret"  # noqa: S105 - a state, not a secret
     NEEDS_CONSENT = "needs_consent"
     DRAFT = "draft"
@@ -70,10 +71,13 @@ def state_of(connection: StoredConnection, way_out: WayOutState | None, *, captu
     """The state of one connection; `way_out` is what the outbox knows of it."""
     if connection.values.role is Role.DRAFT:
         return ShownState(State.DRAFT, "off", N_("Draft"))
+    unset = next(iter(unfilled(connection.values).values()), None)  # it may be what secret and consent are for
     if connection.lacks_secret:
-        return ShownState(State.NEEDS_SECRET, "bad", _lack_of(connection))
+        return ShownState(State.NEEDS_SECRET, "bad", _lack_of(connection), own_reason=unset)
     if connection.lacks_consent:
         return ShownState(State.NEEDS_CONSENT, "bad", N_("Needs consent"), own_reason=reason_of(connection))
+    if unset is not None:
+        return ShownState(State.PAUSED, "bad", N_("Paused"), own_reason=unset)
     if way_out and (way_out.pause or way_out.refused):
         return _paused(way_out)
     return ShownState(State.READY, "warn", N_("Keeps mail here")) if captures else ShownState(State.READY, "ok", _READY)

@@ -8,8 +8,7 @@ from typing import Any
 
 from wtforms import PasswordField, StringField, TextAreaField
 
-from portal.connections.provider_texts import check_of_secret
-from portal.connections.smtp_texts import parse_ca_certificate
+from portal.connections.secret_texts import check_of_secret
 from portal.connections.values import Method
 from portal.email_settings.checked_fields import explain
 from portal.web.translation import translate
@@ -41,14 +40,18 @@ class NumberField(StringField):
 
 
 class CertificateField(TextAreaField):
-    """Certificates in PEM. Empty is valid."""
+    """Certificates in PEM, as `check` takes them. Empty is valid."""
+
+    def __init__(self, *args: Any, check: Callable[[str], str], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._check = check
 
     def pre_validate(self, _form: Any) -> None:
-        explain(parse_ca_certificate, self.data or "")
+        explain(self._check, self.data or "")
 
     def value(self) -> str:
         """The certificates, "" where there are none. Only after validation."""
-        return parse_ca_certificate(self.data or "")
+        return self._check(self.data or "")
 
 
 class SecretField(PasswordField):

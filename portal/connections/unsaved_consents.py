@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 
 from sqlalchemy import and_, or_, select
@@ -9,6 +10,7 @@ from sqlalchemy.orm import Session, aliased
 
 from portal.connections.candidates import LIFETIME
 from portal.connections.models import ConnectionCheck, ConsentFlow
+from portal.connections.unfilled import unfilled
 from portal.connections.values import ConnectionValues, Method
 from portal.mail.addresses import same_address_key
 
@@ -35,6 +37,12 @@ def unsaved_consents(session: Session, account: str, client_id: str, *, now: dat
     return tuple(
         name
         for state, its_account, name, values in found
-        if values is not None and ConnectionValues.from_json(values).google.client_id == client_id
+        if values is not None and may_be_for(ConnectionValues.from_json(values), client_id)
         if state == "redeeming" or same_address_key(its_account) == key
     )
+
+
+def may_be_for(values: ConnectionValues, client_id: str) -> bool:
+    """Whether its application at Google is this one, or cannot be told: another process may know its variable."""
+    at_google = replace(values, method=Method.GOOGLE)
+    return at_google.google.filled_in().client_id == client_id or "client_id" in unfilled(at_google)

@@ -113,11 +113,19 @@ class ConnectionValues:
 
     @property
     def provider(self) -> ProviderValues | None:
-        """The settings of the method in use, where that is Google's or Microsoft's."""
+        """The settings of the method in use, where that is Google's or Microsoft's, their placeholders filled in.
+
+        To be used, not stored: see `typed_provider`.
+        """
+        return self.typed_provider.filled_in() if self.typed_provider else None
+
+    @property
+    def typed_provider(self) -> ProviderValues | None:
+        """The same as it was typed, for whoever shows, changes and stores it."""
         return getattr(self, self.method) if self.method in PROVIDER_METHODS else None
 
     def with_provider(self, provider: ProviderValues) -> Self:
-        """The same with other settings of the method in use. Raises ValueError for another kind of method."""
+        """The same with other settings of the method in use, as typed. Raises ValueError for another method."""
         if self.method not in PROVIDER_METHODS:
             raise ValueError(f"{self.method} is no method of a provider")
         settings: dict[str, Any] = {str(self.method): provider}
@@ -133,13 +141,13 @@ class ConnectionValues:
     @property
     def destination(self) -> str:
         """Where the secrets of the method in use go; when this changes, they are dropped."""
-        return self.provider.destination if self.provider else self.smtp.destination
+        return self.typed_provider.destination if self.typed_provider else self.smtp.destination
 
     def named(self) -> dict[str, str | int | bool | None]:
         """Every setting by the name that forms, files and the audit log share; None for what the method has not."""
         common = {name: getattr(self, name) for name in COMMON_FIELDS}
-        if self.provider:
-            return common | dict.fromkeys(SMTPValues().named()) | self.provider.named()
+        if self.typed_provider:
+            return common | dict.fromkeys(SMTPValues().named()) | self.typed_provider.named()
         return common | dict.fromkeys(ProviderValues().named()) | self.smtp.named()
 
     def to_json(self) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from portal.connections.provider_transports import open_provider
 from portal.connections.secrets import needed_secret, readable_secrets
 from portal.connections.senders import sender_of
 from portal.connections.stored import StoredConnection, all_connections, find
+from portal.connections.unfilled import refuse_unfilled, unfilled
 from portal.connections.values import PASSWORD, Role
 from portal.email_settings import EmailSettings
 from portal.mail.addresses import Mailbox
@@ -119,6 +120,7 @@ def open_transport(engine: Engine, way_out: WayOut, *, installation: Installatio
             raise ConnectionFault(Step.SETTINGS, code="settings.incomplete", seen="the connection was deleted")
         if installation.captures(connection.values):
             return CaptureTransport()
+        refuse_unfilled(connection.values)
         password = _password(session, connection, installation)
     if connection.values.provider is not None:
         return open_provider(engine, connection, installation=installation)
@@ -208,9 +210,11 @@ def _named(session: Session, connection_id: UUID, organisation: EmailSettings, i
 
 
 def _needs_secret(one: StoredConnection) -> WaysOut:
-    if not one.lacks_secret:
-        reason = N_("The connection %(name)s cannot send. %(why)s", name=one.values.name, why=reason_of(one))
-        return WaysOut(code="connections.needs_consent", reason=reason)
+    unset = next(iter(unfilled(one.values).values()), None) if one.lacks_secret else None
+    if unset is not None or not one.lacks_secret:
+        why = unset or reason_of(one)
+        reason = N_("The connection %(name)s cannot send. %(why)s", name=one.values.name, why=why)
+        return WaysOut(code="connections.needs_secret" if unset else "connections.needs_consent", reason=reason)
     reason = N_(
         "The connection %(name)s lacks its password or secret. An administrator can type it again under Connections.",
         name=one.values.name,

@@ -2,7 +2,8 @@
 
 Google keeps one grant of an account for an application. Withdrawn for one connection, it ends for every other with the
 same account and client ID, and its mail with it. So who lives by it is decided under locks, and looked at once more
-just before Google is asked: somebody may have consented meanwhile.
+just before Google is asked: somebody may have consented meanwhile. A client ID from a variable is not what it was when
+somebody consented, perhaps: what was granted tells for which it was.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from portal.connections.models import Connection, ConnectionGrant
 from portal.connections.oauth.provider import Registration
 from portal.connections.registrations import consent_provider, registration_of
 from portal.connections.stored_values import values_of
-from portal.connections.unsaved_consents import unsaved_consents
+from portal.connections.unsaved_consents import may_be_for, unsaved_consents
 from portal.connections.values import CONSENT_METHODS, ConnectionValues, Method
 from portal.mail.addresses import same_address_key
 from portal.secret_box import SecretBox
@@ -45,6 +46,7 @@ class HeldConsent:
     others: tuple[str, ...]  # the names of the connections that would lose it, too
     registration: Registration
     stored: str = field(repr=False)  # "" where it cannot be opened
+    box: SecretBox = field(repr=False)  # opens those of the others, when they are looked at once more
 
 
 def held_consents(
@@ -74,7 +76,7 @@ def as_it_stands(session: Session, forgotten: HeldConsent, *, now: datetime) -> 
     if forgotten.method is not Method.GOOGLE or forgotten.others:
         return forgotten
     client_id = forgotten.registration.client_id
-    living = _living_by(session, forgotten.account, client_id)
+    living = _living_by(session, forgotten.account, client_id, box=forgotten.box)
     return replace(forgotten, others=(*living, *unsaved_consents(session, forgotten.account, client_id, now=now)))
 
 
@@ -94,26 +96,36 @@ def _held(session: Session, row: ConnectionGrant, values: ConnectionValues, *, b
     return HeldConsent(
         method=values.method,
         account=row.account,
-        others=_others(session, row, values),
+        others=_others(session, row, values, box=box),
         registration=registration_of(values, {}),
         stored=opened.stored if opened else "",
+        box=box,
     )
 
 
-def _others(session: Session, row: ConnectionGrant, values: ConnectionValues) -> tuple[str, ...]:
+def _others(session: Session, row: ConnectionGrant, values: ConnectionValues, *, box: SecretBox) -> tuple[str, ...]:
     if values.method is not Method.GOOGLE:
         return ()
-    return _living_by(session, row.account, values.google.client_id, but=row.connection_id)
+    client_id = values.google.filled_in().client_id
+    return _living_by(session, row.account, client_id, but=row.connection_id, box=box)
 
 
-def _living_by(session: Session, account: str, client_id: str, *, but: UUID | None = None) -> tuple[str, ...]:
+def _living_by(
+    session: Session, account: str, client_id: str, *, but: UUID | None = None, box: SecretBox
+) -> tuple[str, ...]:
     """By name. One that uses another method for now keeps its consent for the way back, and counts."""
-    both = select(ConnectionGrant.account, Connection).join(Connection, Connection.id == ConnectionGrant.connection_id)
+    both = select(ConnectionGrant, Connection).join(Connection, Connection.id == ConnectionGrant.connection_id)
     elsewhere = ConnectionGrant.method == Method.GOOGLE, ConnectionGrant.connection_id.is_distinct_from(but)
     found = session.execute(both.where(*elsewhere).order_by(Connection.name_key))
     key = same_address_key(account)
     return tuple(
         other.name
-        for its_account, other in found
-        if same_address_key(its_account) == key and values_of(other).google.client_id == client_id
+        for its_grant, other in found
+        if same_address_key(its_grant.account) == key and _lives_by(its_grant, values_of(other), client_id, box=box)
     )
+
+
+def _lives_by(row: ConnectionGrant, values: ConnectionValues, client_id: str, *, box: SecretBox) -> bool:
+    """Whether a grant is the application's by what the settings say now, or by what they said when it was given."""
+    as_given = replace(values, method=Method.GOOGLE, google=replace(values.google, client_id=client_id))
+    return may_be_for(values, client_id) or open_grant(row, as_given, box=box) is not None

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 from wtforms import StringField
 from wtforms.validators import ValidationError
 
 from portal.mail.addresses import Mailbox, parse_mailbox, readable_address
-from portal.placeholders import check_sender, has_placeholder
+from portal.placeholders import check_sender, filled_in, has_placeholder, names_server
 from portal.web.translation import translate
+from portal.wording import N_, Text
 
 Check = Callable[[str], object]  # raises ValueError with a `reason`, a Text
 
@@ -41,7 +42,35 @@ class CheckedField(StringField):
         return self._check(self.data) if self.data else ""
 
 
-class MailboxField(CheckedField):
+class ReferenceField(CheckedField):
+    """The same where `check` takes placeholders: what they stand for can be told beside what was typed."""
+
+    @property
+    def reference(self) -> Text | None:
+        """What the placeholders stand for now, or why for nothing; None without any, and where it hangs on a server.
+
+        Only of what is saved: saving stands in the audit log, so that nobody reads the environment unseen.
+        """
+        text = self.data or ""
+        if not has_placeholder(text) or names_server(text) or not self._is_saved:
+            return None
+        try:
+            self._check(text)
+        except ValueError as error:
+            return cast("Text | None", getattr(error, "reason", None))
+        return N_("From a placeholder: it stands for %(value)s now.", value=filled_in(text))
+
+    @property
+    def _is_saved(self) -> bool:
+        """Not where it was just typed, or comes from a link or from a check of what is not saved yet."""
+        if self.raw_data is not None:
+            return bool(self.data == self.object_data)
+        form = cast("Any", self)._form
+        version, candidate = (form[name].data if name in form else None for name in ("version", "candidate"))
+        return bool(version) and not candidate
+
+
+class MailboxField(ReferenceField):
     """An address, also typed as `Name <address>`. Empty is valid, and so are placeholders for an address."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

@@ -289,3 +289,28 @@ def count(app: Flask, box: SecretBox) -> int:
     """How many values the box does not open."""
     with app.app_context(), unit_of_work() as session:
         return sum(count_unreadable(session, sealed, box=box) for sealed in SEALED)
+
+
+def test_secrets_that_a_missing_variable_keeps_closed_stop_the_command_before_it_begins(
+    portal: Portal, environ: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file, key = tmp_path / "settings.yaml", Path(environ["PORTAL_INSTANCE"]) / "secret.key"
+    file.write_text(
+        "connections: [{name: Main, method: smtp, role: draft, host: '%env:MAIL_HOST%', port: 587, auth: password,\n"
+        "  username: ada, password: canary, from_address: portal@contoso.test}]\n"
+    )
+    monkeypatch.setenv("MAIL_HOST", "mail.contoso.test")
+    assert portal("settings", "apply", str(file)).exit_code == 0
+    before = key.read_bytes()
+    monkeypatch.delenv("MAIL_HOST")
+
+    refused = portal("rekey", "--new-key")
+
+    assert refused.exit_code == 1
+    assert "Connection Main: host: %env:MAIL_HOST% stands for nothing" in refused.output
+    assert key.read_bytes() == before
+    monkeypatch.setenv("MAIL_HOST", "mail.contoso.test")
+    done = portal("rekey", "--new-key")
+    assert done.exit_code == 0
+    assert "no key opens" not in done.output
+    assert key.read_bytes() != before

@@ -6,8 +6,10 @@ from datetime import UTC, datetime
 
 import pytest
 from flask import Flask
+from sqlalchemy import update
 
 from portal import audit, connections, email_settings
+from portal.accounts.models import User
 from portal.email_settings import EmailSettings
 from portal.extensions import db
 from portal.transaction import unit_of_work
@@ -88,6 +90,34 @@ def test_the_second_saver_sees_both_values_and_may_still_save(
     assert load(app).display_name == "From Ada"
     ben.post(PAGE, {"version": "1", "enabled": "y", "display_name": "From Ben", "format": "html"})
     assert load(app).display_name == "From Ben"
+
+
+@pytest.mark.parametrize(
+    ("language", "changed", "saved"),
+    [
+        ("en", "Last changed by somebody on the command line,", "Somebody on the command line saved these settings"),
+        (
+            "de",
+            "Zuletzt geändert von jemandem auf der Befehlszeile,",
+            "Jemand auf der Befehlszeile hat diese Einstellungen gespeichert",
+        ),
+    ],
+)
+def test_what_was_changed_on_the_command_line_is_told_in_a_sentence(
+    app: Flask, admin: Browser, language: str, changed: str, saved: str
+) -> None:
+    with app.app_context(), unit_of_work() as session:
+        session.execute(update(User).where(User.id == admin.user_id).values(language=language))
+        by_hand = EmailSettings(display_name="By hand")
+        email_settings.save(session, by_hand, actor=audit.COMMAND_LINE, now=datetime.now(UTC))
+
+    shown = admin.get(PAGE)
+    refused = admin.fill(PAGE, {"display_name": "From Ada", "version": "0"})
+
+    assert changed in shown.text
+    assert refused.status_code == 409
+    assert saved in refused.text
+    assert changed.split(" ", 2)[2].rstrip(",") in refused.text  # at the head of the column
 
 
 @pytest.mark.parametrize(("role", "status"), [("helpdesk", 403), ("user", 403)])
