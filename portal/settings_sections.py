@@ -1,7 +1,8 @@
 """The sections of the settings file, in the order in which they are applied: later ones build on earlier ones.
 
 What people decided of senders comes after the servers and rules that it forbids: what stood before such a decision
-still stands after it, and so it does where the export of one portal is applied to another.
+still stands after it, and so it does where the export of one portal is applied to another. A refusal that the same file
+takes back forbids them nothing any more: see `sender_section.still_decided`.
 """
 
 from __future__ import annotations

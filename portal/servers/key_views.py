@@ -10,8 +10,9 @@ from flask_babel import gettext as _
 
 from portal.servers import keys
 from portal.servers.key_forms import KeyForm
-from portal.servers.keys import KeyRefused, Replacement
+from portal.servers.keys import Replacement
 from portal.servers.server_views import found, refused
+from portal.servers.stored import ChangeRefused
 from portal.transaction import unit_of_work
 from portal.web import render, see_other
 from portal.web.access import admin_required, confirm_password, current_actor
@@ -36,7 +37,7 @@ def create_key(server_id: UUID) -> Response:
     try:
         with unit_of_work() as session:
             made = keys.create(session, server_id, form.to_values(), actor=current_actor(), now=datetime.now(UTC))
-    except KeyRefused as error:
+    except ChangeRefused as error:
         form.form_errors = [translate(error.reason)]
         return _form_page(server_id, form, status=422)
     return _shown(server_id, made)
@@ -50,7 +51,7 @@ def rotate_key(server_id: UUID, key_id: UUID) -> Response:
     try:
         with unit_of_work() as session:
             made = keys.rotate(session, server_id, key_id, actor=current_actor(), now=datetime.now(UTC))
-    except KeyRefused as error:
+    except ChangeRefused as error:
         return refused(server_id, error.reason)
     return _shown(server_id, made.text, replacement=made)
 
@@ -62,7 +63,7 @@ def revoke_key(server_id: UUID, key_id: UUID) -> Response:
     try:
         with unit_of_work() as session:
             keys.revoke(session, server_id, key_id, actor=current_actor(), now=datetime.now(UTC))
-    except KeyRefused as error:
+    except ChangeRefused as error:
         return refused(server_id, error.reason)
     flash(_("The key is revoked. What it queued before still leaves."), "ok")
     return see_other("servers.show", server_id=server_id)

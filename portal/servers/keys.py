@@ -15,23 +15,15 @@ from sqlalchemy.orm import Session
 
 from portal import audit
 from portal.servers.models import Server, ServerKey
-from portal.servers.stored import lock_or_refuse
+from portal.servers.stored import ChangeRefused, lock_or_refuse
 from portal.servers.values import KEY_KINDS, SCOPES
-from portal.wording import N_, Text
+from portal.wording import N_
 
 KEY_START = "mp_"
 MOST_KEYS = 50  # of one server that are alive
 OLD_KEY_LASTS = timedelta(days=7)  # once another takes its place
 _SHOWN = 11  # characters
 _SHAPE = re.compile(r"mp_(?:live|test|team)_[A-Za-z0-9_-]{43}")
-
-
-class KeyRefused(Exception):
-    """The key cannot be made or changed; `reason` says why."""
-
-    def __init__(self, reason: Text) -> None:
-        super().__init__(str(reason))
-        self.reason = reason
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,8 +74,8 @@ def of_server(session: Session, server_id: UUID) -> tuple[StoredKey, ...]:
 
 
 def create(session: Session, server_id: UUID, values: KeyValues, *, actor: audit.Actor, now: datetime) -> str:
-    """Make a key and return it: it is readable this once. Raises KeyRefused."""
-    server = lock_or_refuse(session, server_id, KeyRefused)
+    """Make a key and return it: it is readable this once. Raises ChangeRefused."""
+    server = lock_or_refuse(session, server_id)
     _refuse_bad(values, now)
     _refuse_too_many(session, server_id, now)
     _id, text = _add(session, server, values, actor=actor, now=now)
@@ -93,17 +85,17 @@ def create(session: Session, server_id: UUID, values: KeyValues, *, actor: audit
 def rotate(session: Session, server_id: UUID, key_id: UUID, *, actor: audit.Actor, now: datetime) -> Replacement:
     """Make the key that takes the place of another, may do the same and lasts as long, counted from now.
 
-    The old one lasts seven days more at most, so that both work while the application is changed. Raises KeyRefused
+    The old one lasts seven days more at most, so that both work while the application is changed. Raises ChangeRefused
     where the key is dead or being replaced already.
     """
-    server = lock_or_refuse(session, server_id, KeyRefused)
+    server = lock_or_refuse(session, server_id)
     row = _row(session, server_id, key_id)
     old = _stored(row)
     if not old.is_alive(now):
-        raise KeyRefused(N_("This key is dead already. Make a new one."))
+        raise ChangeRefused(N_("This key is dead already. Make a new one."))
     former = session.get(ServerKey, row.successor_id, populate_existing=True) if row.successor_id else None
     if former is not None and former.revoked_at is None:
-        raise KeyRefused(N_("Another key takes the place of this one already. Revoke one of the two first."))
+        raise ChangeRefused(N_("Another key takes the place of this one already. Revoke one of the two first."))
     _refuse_too_many(session, server_id, now)
     # A former replacement was to last as long as this key at first; the end of this one has come nearer since.
     values = replace(old.values, expires_at=_lasting_as(former or row, now))
@@ -119,7 +111,7 @@ def revoke(session: Session, server_id: UUID, key_id: UUID, *, actor: audit.Acto
 
     A key whose place it was to take may be replaced anew.
     """
-    server = lock_or_refuse(session, server_id, KeyRefused)
+    server = lock_or_refuse(session, server_id)
     row = _row(session, server_id, key_id)
     if row.revoked_at is not None:
         return
@@ -196,22 +188,22 @@ def _called(row: ServerKey) -> str:
 
 def _refuse_bad(values: KeyValues, now: datetime) -> None:
     if not values.scopes or not set(values.scopes) <= set(SCOPES) or values.kind not in KEY_KINDS:
-        raise KeyRefused(N_("Choose at least one scope: send, read or settings."))
+        raise ChangeRefused(N_("Choose at least one scope: send, read or settings."))
     if values.expires_at is not None and values.expires_at <= now:
-        raise KeyRefused(N_("The key would have expired already. Choose a later day, or none."))
+        raise ChangeRefused(N_("The key would have expired already. Choose a later day, or none."))
 
 
 def _refuse_too_many(session: Session, server_id: UUID, now: datetime) -> None:
     alive = select(func.count()).select_from(ServerKey).where(ServerKey.server_id == server_id, is_alive(now))
     if (session.scalar(alive) or 0) >= MOST_KEYS:
-        raise KeyRefused(N_("A server has at most %(most)s keys. Revoke one that is not needed.", most=MOST_KEYS))
+        raise ChangeRefused(N_("A server has at most %(most)s keys. Revoke one that is not needed.", most=MOST_KEYS))
 
 
 def _row(session: Session, server_id: UUID, key_id: UUID) -> ServerKey:
     query = select(ServerKey).where(ServerKey.id == key_id, ServerKey.server_id == server_id)
     row = session.scalars(query.execution_options(populate_existing=True)).one_or_none()
     if row is None:
-        raise KeyRefused(N_("This key was deleted."))
+        raise ChangeRefused(N_("This key was deleted."))
     return row
 
 

@@ -11,8 +11,9 @@ from flask_babel import gettext as _
 from portal.extensions import secret_box
 from portal.servers import log_ins
 from portal.servers.key_forms import LoginForm
-from portal.servers.log_ins import LoginRefused, NewLogin
+from portal.servers.log_ins import NewLogin
 from portal.servers.server_views import found, refused, server_page
+from portal.servers.stored import ChangeRefused
 from portal.transaction import unit_of_work
 from portal.web import render, see_other
 from portal.web.access import admin_required, confirm_password, current_actor
@@ -38,7 +39,7 @@ def create_login(server_id: UUID) -> Response:
                 actor=current_actor(),
                 now=now,
             )
-    except LoginRefused as error:
+    except ChangeRefused as error:
         return refused(server_id, error.reason)
     return _shown(server_id, made)
 
@@ -53,7 +54,7 @@ def renew_login(server_id: UUID, login_id: UUID) -> Response:
         with unit_of_work() as session:
             actor = current_actor()
             made = log_ins.renew_password(session, server_id, login_id, box=secret_box, actor=actor, now=now)
-    except LoginRefused as error:
+    except ChangeRefused as error:
         return refused(server_id, error.reason)
     return _shown(server_id, made)
 
@@ -65,7 +66,7 @@ def remove_login(server_id: UUID, login_id: UUID) -> Response:
     try:
         with unit_of_work() as session:
             log_ins.remove(session, server_id, login_id, actor=current_actor(), now=datetime.now(UTC))
-    except LoginRefused as error:
+    except ChangeRefused as error:
         return refused(server_id, error.reason)
     flash(_("The log-in is removed. What it queued before still leaves."), "ok")
     return see_other("servers.show", server_id=server_id)

@@ -22,8 +22,8 @@ from portal import audit
 from portal.guessing import judged
 from portal.secret_box import SecretBox
 from portal.servers.models import Server, ServerLogin
-from portal.servers.stored import lock_or_refuse
-from portal.wording import N_, Text
+from portal.servers.stored import ChangeRefused, lock_or_refuse
+from portal.wording import N_
 
 MOST_LOG_INS = 20  # of one server
 _LETTERS = "abcdefghijkmnpqrstuvwxyz23456789"  # 5 bits each; none is taken for another
@@ -34,14 +34,6 @@ _DIGITS_OF_GUESSES = 19  # 10^19 guesses of SHA-256 take a machine a human life
 _TELLING_LENGTH = 4  # characters: what is shorter stands in a good password by chance
 _NOT_IN_NAMES = re.compile(r"[^a-z0-9]+")
 _BETWEEN_WORDS = re.compile(r"[\W_]+")
-
-
-class LoginRefused(Exception):
-    """The log-in cannot be made; `reason` says why."""
-
-    def __init__(self, reason: Text) -> None:
-        super().__init__(str(reason))
-        self.reason = reason
 
 
 @dataclass(frozen=True)
@@ -83,15 +75,15 @@ def create(
     actor: audit.Actor,
     now: datetime,
 ) -> NewLogin:
-    """Make a log-in and return it: its password is readable this once. Raises LoginRefused.
+    """Make a log-in and return it: its password is readable this once. Raises ChangeRefused.
 
     Of `wanted`, what is not "" is taken as it is. The name must be free, and the password as hard to guess as the
     portal's own, since its hash is one that is quickly made: `is_free` and `is_hard_to_guess` say so.
     """
-    server = lock_or_refuse(session, server_id, LoginRefused)
+    server = lock_or_refuse(session, server_id)
     count = select(func.count()).select_from(ServerLogin).where(ServerLogin.server_id == server_id)
     if (session.scalar(count) or 0) >= MOST_LOG_INS:
-        raise LoginRefused(N_("A server has at most %(most)s log-ins. Remove one first.", most=MOST_LOG_INS))
+        raise ChangeRefused(N_("A server has at most %(most)s log-ins. Remove one first.", most=MOST_LOG_INS))
     row = ServerLogin(
         id=uuid4(),
         server_id=server_id,
@@ -129,16 +121,16 @@ def is_hard_to_guess(password: str, *, about: Iterable[str]) -> bool:
 def renew_password(
     session: Session, server_id: UUID, login_id: UUID, *, box: SecretBox, actor: audit.Actor, now: datetime
 ) -> NewLogin:
-    """Another password for a log-in; the former is dead at once. Raises LoginRefused."""
-    server = lock_or_refuse(session, server_id, LoginRefused)
+    """Another password for a log-in; the former is dead at once. Raises ChangeRefused."""
+    server = lock_or_refuse(session, server_id)
     row = _row(session, server_id, login_id)
     password = _random(_PASSWORD_LENGTH)
     return _with_password(session, server, row, password, "server.login_renewed", box=box, actor=actor, now=now)
 
 
 def remove(session: Session, server_id: UUID, login_id: UUID, *, actor: audit.Actor, now: datetime) -> None:
-    """The log-in is dead at once. Raises LoginRefused where it is gone already."""
-    server = lock_or_refuse(session, server_id, LoginRefused)
+    """The log-in is dead at once. Raises ChangeRefused where it is gone already."""
+    server = lock_or_refuse(session, server_id)
     row = _row(session, server_id, login_id)
     session.delete(row)
     session.flush()
@@ -217,7 +209,7 @@ def _row(session: Session, server_id: UUID, login_id: UUID) -> ServerLogin:
     query = select(ServerLogin).where(ServerLogin.id == login_id, ServerLogin.server_id == server_id)
     row = session.scalars(query.execution_options(populate_existing=True)).one_or_none()
     if row is None:
-        raise LoginRefused(N_("This log-in was removed already."))
+        raise ChangeRefused(N_("This log-in was removed already."))
     return row
 
 

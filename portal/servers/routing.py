@@ -21,7 +21,7 @@ from portal.connections import AskedWay, find_settings
 from portal.servers.kinds import kind_in_words
 from portal.servers.models import RoutingRule, Server
 from portal.servers.remembering import remembered
-from portal.servers.sender_matrix import why_impossible
+from portal.servers.sender_matrix import Decisions, why_impossible
 from portal.servers.stored import find
 from portal.servers.values import matches, readable_sender
 from portal.wording import N_, Text
@@ -110,8 +110,10 @@ def asked_way(session: Session, route: str) -> AskedWay:
     return replace(asked, connection_id=rule.connection_id) if rule else asked
 
 
-def add_rule(session: Session, rule: Rule, *, actor: audit.Actor, now: datetime) -> int:
-    """Add a rule at the end.
+def add_rule(
+    session: Session, rule: Rule, *, actor: audit.Actor, now: datetime, decided: Decisions | None = None
+) -> int:
+    """Add a rule at the end. `decided` stands in for what is stored of people's decisions on senders.
 
     Raises RuleRefused where it is for everything, where its connection is known to refuse the sender, and where there
     are too many.
@@ -120,7 +122,7 @@ def add_rule(session: Session, rule: Rule, *, actor: audit.Actor, now: datetime)
         raise RuleRefused(N_("A rule for all mail is the default connection: choose that under Connections."))
     if (session.scalar(select(func.count()).select_from(RoutingRule)) or 0) >= MOST_RULES:
         raise RuleRefused(N_("There are %(most)s rules already. Remove one first.", most=MOST_RULES))
-    reason = why_rule_impossible(session, rule)
+    reason = why_rule_impossible(session, rule, decided)
     if reason is not None:
         raise RuleRefused(reason)
     last = session.scalar(select(func.max(RoutingRule.position))) or 0
@@ -138,10 +140,10 @@ def add_rule(session: Session, rule: Rule, *, actor: audit.Actor, now: datetime)
     return row.id
 
 
-def why_rule_impossible(session: Session, rule: Rule) -> Text | None:
+def why_rule_impossible(session: Session, rule: Rule, decided: Decisions | None = None) -> Text | None:
     """Why the rule's connection cannot send as its sender, else as its server's own; None where that is not known."""
     server = find(session, rule.server_id) if rule.server_id and not rule.sender else None
-    return why_impossible(session, rule.connection_id, server.values.own_from() if server else rule.sender)
+    return why_impossible(session, rule.connection_id, server.values.own_from() if server else rule.sender, decided)
 
 
 def remove_rule(session: Session, rule_id: int, *, actor: audit.Actor, now: datetime) -> None:

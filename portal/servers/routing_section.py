@@ -18,7 +18,8 @@ from portal.connections import connection_names
 from portal.servers import routing, rule_changes
 from portal.servers.names_in_file import known_names, named
 from portal.servers.routing import Rule, RuleRefused
-from portal.servers.sender_matrix import why_impossible
+from portal.servers.sender_matrix import Decisions, why_impossible
+from portal.servers.sender_section import still_decided
 from portal.servers.settings_section import coming
 from portal.servers.stored import all_servers, name_key
 from portal.servers.values import ServerValues, check_sender
@@ -66,7 +67,7 @@ def describe(session: Session) -> list[dict[str, Any]]:
 def _plan(kinds: Collection[str], session: Session, node: Node) -> list[Change]:
     wishes = _wishes(session, node, kinds)
     changes = _changes(session, wishes)
-    _refuse_impossible(session, wishes, coming(session, node.root))
+    _refuse_impossible(session, wishes, coming(session, node.root), still_decided(session, node.root))
     return changes
 
 
@@ -74,11 +75,13 @@ def _apply(kinds: Collection[str], session: Session, node: Node, actor: audit.Ac
     wishes = _wishes(session, node, kinds)
     changes = _changes(session, wishes)
     if changes:
-        _store(session, wishes, actor=actor, now=now)
+        _store(session, wishes, still_decided(session, node.root), actor=actor, now=now)
     return changes
 
 
-def _refuse_impossible(session: Session, wishes: Sequence[_Wish], servers: Mapping[str, ServerValues]) -> None:
+def _refuse_impossible(
+    session: Session, wishes: Sequence[_Wish], servers: Mapping[str, ServerValues], decided: Decisions
+) -> None:
     """What `apply` would refuse of new rules, and of those that lead elsewhere; `servers` as it would find them."""
     connections, present = connection_names(session), _present(session)
     for wish in wishes:
@@ -87,11 +90,11 @@ def _refuse_impossible(session: Session, wishes: Sequence[_Wish], servers: Mappi
             continue
         server = servers.get(name_key(wish.mail.server))
         sender = wish.mail.sender or (server.own_from() if server else "")
-        if reason := why_impossible(session, connection_id, sender):
+        if reason := why_impossible(session, connection_id, sender, decided):
             wish.node.refuse(reason)
 
 
-def _store(session: Session, wishes: Sequence[_Wish], *, actor: audit.Actor, now: datetime) -> None:
+def _store(session: Session, wishes: Sequence[_Wish], decided: Decisions, *, actor: audit.Actor, now: datetime) -> None:
     connections = connection_names(session)
     servers = {one.values.name: one.id for one in all_servers(session)}
     present, wanted = _present(session), {wish.mail: wish for wish in wishes}
@@ -105,9 +108,9 @@ def _store(session: Session, wishes: Sequence[_Wish], *, actor: audit.Actor, now
         rule = Rule(server_id=server_id, sender=wish.mail.sender, kind=wish.mail.kind, connection_id=connection_id)
         try:
             if there is None:
-                ids.append(routing.add_rule(session, rule, actor=actor, now=now))
+                ids.append(routing.add_rule(session, rule, actor=actor, now=now, decided=decided))
             else:
-                rule_changes.lead_by(session, there.id, connection_id, actor=actor, now=now)
+                rule_changes.lead_by(session, there.id, connection_id, actor=actor, now=now, decided=decided)
                 ids.append(there.id)
         except RuleRefused as refused:
             wish.node.refuse(refused.reason)

@@ -13,15 +13,27 @@ from sqlalchemy.orm import Session
 from portal import audit, outbox
 from portal.servers.models import RoutingRule
 from portal.servers.routing import RuleRefused, all_rules, because_of, why_rule_impossible
+from portal.servers.sender_matrix import Decisions
 
 
-def lead_by(session: Session, rule_id: int, connection_id: UUID, *, actor: audit.Actor, now: datetime) -> None:
-    """Let the rule's mail, also what waits, leave by this connection; one that is gone stays so. Raises RuleRefused."""
+def lead_by(
+    session: Session,
+    rule_id: int,
+    connection_id: UUID,
+    *,
+    actor: audit.Actor,
+    now: datetime,
+    decided: Decisions | None = None,
+) -> None:
+    """Let the rule's mail, also what waits, leave by this connection; one that is gone stays so. Raises RuleRefused.
+
+    `decided` stands in for what is stored of people's decisions on senders.
+    """
     row = session.get(RoutingRule, rule_id, with_for_update=True, populate_existing=True)
     if row is None or row.connection_id == connection_id:
         return
     rule = next(one for one in all_rules(session) if one.id == rule_id)
-    if reason := why_rule_impossible(session, replace(rule, connection_id=connection_id)):
+    if reason := why_rule_impossible(session, replace(rule, connection_id=connection_id), decided):
         raise RuleRefused(reason)
     before = str(because_of(session, rule))
     row.connection_id = connection_id

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal, cast
+from typing import Literal, TypeAlias, cast
 from uuid import UUID
 
 from sqlalchemy import select
@@ -25,6 +25,7 @@ from portal.servers.values import ServerValues, matches, readable_sender, sender
 from portal.wording import N_, Text
 
 Verdict = Literal["allowed", "rewritten", "refused"]
+Decisions: TypeAlias = Mapping[UUID, Mapping[str, Verdict]]  # by connection and `sender_key`
 VERDICTS: tuple[Verdict, ...] = ("allowed", "rewritten", "refused")
 _BECAUSE: Mapping[tuple[str, bool], tuple[Verdict, Text]] = {
     ("check", True): ("allowed", N_("The last check let it through.")),
@@ -135,18 +136,24 @@ def findings(session: Session, connections: Sequence[StoredConnection]) -> list[
     return found
 
 
-def verdict_on(decided: Mapping[UUID, Mapping[str, Verdict]], connection_id: UUID, address: str) -> Verdict | None:
+def verdict_on(decided: Decisions, connection_id: UUID, address: str) -> Verdict | None:
     """What people decided of an address or @domain on a connection: of the address itself, else of its domain."""
     by_sender, key = decided.get(connection_id, {}), sender_key(address)
     return (by_sender.get(key) or by_sender.get(f"@{key.rpartition('@')[2]}")) if key else None
 
 
-def why_impossible(session: Session, connection_id: UUID | None, sender: str) -> Text | None:
-    """Why a connection cannot send as an address or @domain, None where nothing is known against it."""
+def why_impossible(
+    session: Session, connection_id: UUID | None, sender: str, decided: Decisions | None = None
+) -> Text | None:
+    """Why a connection cannot send as an address or @domain, None where nothing is known against it.
+
+    `decided` stands in for what is stored of people's decisions.
+    """
     if connection_id is None or not sender:
         return None
     connection = find_settings(session, connection_id)
-    if connection is None or verdict_on(decisions(session), connection_id, sender) != "refused":
+    decided = decisions(session) if decided is None else decided
+    if connection is None or verdict_on(decided, connection_id, sender) != "refused":
         return None
     own = sender_of(connection, email_settings.load(session)).from_address
     if own and matches([own], sender):
@@ -159,15 +166,18 @@ def why_impossible(session: Session, connection_id: UUID | None, sender: str) ->
     )
 
 
-def why_not_its_sender(session: Session, values: ServerValues, before: ServerValues | None = None) -> Text | None:
+def why_not_its_sender(
+    session: Session, values: ServerValues, before: ServerValues | None = None, decided: Decisions | None = None
+) -> Text | None:
     """Why the connection that a server names cannot send as the From that it names, be that a placeholder.
 
-    A server that had both `before` keeps them: a refusal that was learned later hinders no other change.
+    A server that had both `before` keeps them: a refusal that was learned later hinders no other change. `decided` as
+    for `why_impossible`.
     """
     own = values.own_from()
     if before is not None and (before.connection_id, before.own_from()) == (values.connection_id, own):
         return None
-    return why_impossible(session, values.connection_id, own)
+    return why_impossible(session, values.connection_id, own, decided)
 
 
 _OLDEST_FIRST = select(SenderPermission).order_by(SenderPermission.decided_at, SenderPermission.sender)
@@ -191,7 +201,7 @@ def _let_go(session: Session, connection_id: UUID, now: datetime) -> None:
 def _decided_by(name: str) -> Text:
     if name == audit.COMMAND_LINE.name:
         return N_("It was decided on the command line.")
-    return N_("%(name)s decided so.", name=audit.actor_in_words(name))
+    return N_("%(name)s decided so.", name=audit.starting_actor(name))
 
 
 def _those(by_sender: Mapping[str, Verdict], verdict: Verdict) -> frozenset[str]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 from typing import Any, cast
+from uuid import UUID
 
 from sqlalchemy.orm import Session
 
@@ -14,7 +15,7 @@ from portal.connections import connection_names, find_named
 from portal.secret_box import SecretBox
 from portal.servers import sender_matrix
 from portal.servers.names_in_file import known_names, named
-from portal.servers.sender_matrix import VERDICTS, Verdict
+from portal.servers.sender_matrix import VERDICTS, Decisions, Verdict, verdict_on
 from portal.servers.values import check_sender, sender_key
 from portal.settings_file import Change, Node, Section
 from portal.wording import N_
@@ -48,6 +49,38 @@ def describe(session: Session) -> list[dict[str, Any]]:
 def plan(session: Session, node: Node) -> list[Change]:
     """What `apply` would change. Raises SettingsFileError."""
     return [change for _wish, change in _changes(session, _wishes(session, node))]
+
+
+def still_decided(session: Session, file: Node | None) -> Decisions:
+    """What the servers and rules of a `file` are judged by: refused is what is so both before the file and after it.
+
+    So a refusal that the file takes back forbids them nothing, unless another one takes its place, and what the file
+    refuses anew comes after them. All else that was decided counts as allowed. Raises SettingsFileError.
+    """
+    before, after = sender_matrix.decisions(session), _decided_after(session, file)
+
+    def judged(connection_id: UUID, sender: str) -> Verdict:
+        verdicts = {verdict_on(decided, connection_id, sender) for decided in (before, after)}
+        return "refused" if verdicts == {"refused"} else "allowed"
+
+    return {
+        connection_id: {sender: judged(connection_id, sender) for sender in {*by_sender, *after[connection_id]}}
+        for connection_id, by_sender in before.items()
+    }
+
+
+def _decided_after(session: Session, file: Node | None) -> dict[UUID, dict[str, Verdict]]:
+    """What will be decided once the `file` is applied, on the connections of which something is decided now."""
+    found = {connection_id: dict(by_sender) for connection_id, by_sender in sender_matrix.decisions(session).items()}
+    listed, ids = file.child("senders") if file else None, connection_names(session)
+    for wish in _wishes(session, replace(listed, root=file)) if listed else ():
+        connection_id, key = ids.get(wish.connection), sender_key(wish.sender)
+        by_sender = found.get(connection_id, {}) if connection_id else {}  # nothing is stored of a new connection
+        if wish.verdict is None:
+            by_sender.pop(key, None)
+        else:
+            by_sender[key] = wish.verdict
+    return found
 
 
 def _apply(box: SecretBox, session: Session, node: Node, actor: audit.Actor, now: datetime) -> list[Change]:

@@ -15,7 +15,8 @@ from portal.connections import connection_names
 from portal.servers import saving
 from portal.servers.file_items import KEYS, read_values
 from portal.servers.names_in_file import known_names
-from portal.servers.sender_matrix import why_not_its_sender
+from portal.servers.sender_matrix import Decisions, why_not_its_sender
+from portal.servers.sender_section import still_decided
 from portal.servers.stored import StoredServer, all_servers, find_named, lock_all, name_key
 from portal.servers.values import ServerValues, check_name
 from portal.settings_file import Change, Node, Section
@@ -86,24 +87,25 @@ def _planned(session: Session, node: Node) -> tuple[list[_Wish], dict[str, UUID]
 def _wishes(session: Session, node: Node, connections: Mapping[str, UUID]) -> list[_Wish]:
     wishes: list[_Wish] = []
     seen: set[str] = set()
+    decided = still_decided(session, node.root)
     for item in node.items():
         item.refuse_unknown(KEYS)
         name = item.required_text("name")
         if name_key(name) in seen:
             item.refuse(N_("the server %(name)s stands in the file twice", name=name))
         seen.add(name_key(name))
-        wishes.append(_wish(session, item, name, connections))
+        wishes.append(_wish(session, item, name, connections, decided))
     return wishes
 
 
-def _wish(session: Session, item: Node, name: str, connections: Mapping[str, UUID]) -> _Wish:
+def _wish(session: Session, item: Node, name: str, connections: Mapping[str, UUID], decided: Decisions) -> _Wish:
     stored = find_named(session, item.passed(name, check_name))
     if item.boolean("absent"):
         if set(item.mapping()) - {"name", "absent"}:
             item.refuse(N_("an absent server has a name and nothing else"))
         return _Wish(item, name, stored, None)
     values = read_values(item, stored.values if stored else None, connections=connections)
-    reason = why_not_its_sender(session, values, stored.values if stored else None)
+    reason = why_not_its_sender(session, values, stored.values if stored else None, decided)
     if reason is not None:
         (item.child("from_address") or item).refuse(reason)
     return _Wish(item, name, stored, values)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -16,6 +15,14 @@ from portal.servers.values import ServerValues
 from portal.wording import N_, Text
 
 LONGEST_KEY = 200  # characters, as the column has them: one letter may fold into eighteen
+
+
+class ChangeRefused(Exception):
+    """What was asked of a server's keys, log-ins or webhooks is not done; `reason` says why."""
+
+    def __init__(self, reason: Text) -> None:
+        super().__init__(str(reason))
+        self.reason = reason
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,11 +49,11 @@ def lock(session: Session, server_id: UUID) -> Server | None:
     return session.scalars(query).one_or_none()
 
 
-def lock_or_refuse(session: Session, server_id: UUID, refusal: Callable[[Text], Exception]) -> Server:
-    """As `lock`. Raises `refusal`, with the reason, where the server is gone."""
+def lock_or_refuse(session: Session, server_id: UUID) -> Server:
+    """As `lock`. Raises ChangeRefused where the server is gone."""
     row = lock(session, server_id)
     if row is None:
-        raise refusal(N_("This server was deleted."))
+        raise ChangeRefused(N_("This server was deleted."))
     return row
 
 

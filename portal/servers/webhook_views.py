@@ -12,8 +12,9 @@ from flask_babel import gettext as _
 from portal.extensions import db, secret_box
 from portal.servers import webhooks
 from portal.servers.server_views import found
+from portal.servers.stored import ChangeRefused
 from portal.servers.webhook_forms import WebhookForm
-from portal.servers.webhooks import StoredWebhook, WebhookRefused
+from portal.servers.webhooks import StoredWebhook
 from portal.transaction import unit_of_work
 from portal.web import render, see_other
 from portal.web.access import admin_required, confirm_password, current_actor
@@ -55,7 +56,7 @@ def create_webhook(server_id: UUID) -> Response:
         with unit_of_work() as session:
             actor = current_actor()
             secret = webhooks.create(session, server_id, form.url.data, box=secret_box, actor=actor, now=now)
-    except WebhookRefused as refused:
+    except ChangeRefused as refused:
         form.url.errors = [translate(refused.reason)]
         return _form_page(server_id, form, status=422)
     return render("servers/webhook.html", server=found(server_id), url=form.url.data.strip(), secret=secret)

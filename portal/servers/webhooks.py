@@ -16,21 +16,13 @@ from portal.network.https_origins import origin_of
 from portal.secret_box import SecretBox
 from portal.servers.models import Server, Webhook, WebhookEvent
 from portal.servers.sealed_values import webhook_context
-from portal.servers.stored import lock
-from portal.wording import N_, Text
+from portal.servers.stored import ChangeRefused, lock
+from portal.wording import N_
 
 MOST_WEBHOOKS = 5  # of one server
 LONGEST_URL = 1000
 _SECRET_START = "whsec_"  # noqa: S105 - as Standard Webhooks writes every secret
 _SECRET_OCTETS = 32
-
-
-class WebhookRefused(Exception):
-    """The webhook cannot be stored; `reason` says why."""
-
-    def __init__(self, reason: Text) -> None:
-        super().__init__(str(reason))
-        self.reason = reason
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,25 +59,25 @@ def of_server(session: Session, server_id: UUID) -> tuple[StoredWebhook, ...]:
 
 
 def check_url(text: str) -> str:
-    """An address that can be called. Raises WebhookRefused; whether it may be reached is seen with each call."""
+    """An address that can be called. Raises ChangeRefused; whether it may be reached is seen with each call."""
     text = text.strip()
     try:
         origin_of(text)
     except ValueError:
-        raise WebhookRefused(
+        raise ChangeRefused(
             N_("Type an address that begins with https://, without a user name, as in https://wiki.contoso.test/mail.")
         ) from None
     if len(text) > LONGEST_URL or not text.isascii() or "#" in text:
-        raise WebhookRefused(N_("Type an address of at most 1,000 ASCII characters, without a # in it."))
+        raise ChangeRefused(N_("Type an address of at most 1,000 ASCII characters, without a # in it."))
     return text
 
 
 def create(session: Session, server_id: UUID, url: str, *, box: SecretBox, actor: audit.Actor, now: datetime) -> str:
-    """Store a webhook and return its secret, which is readable this once. Raises WebhookRefused."""
+    """Store a webhook and return its secret, which is readable this once. Raises ChangeRefused."""
     server = _locked_server(session, server_id)
     number = session.scalar(select(func.count()).where(Webhook.server_id == server_id)) or 0
     if number >= MOST_WEBHOOKS:
-        raise WebhookRefused(N_("A server has at most %(most)s webhooks. Remove one first.", most=MOST_WEBHOOKS))
+        raise ChangeRefused(N_("A server has at most %(most)s webhooks. Remove one first.", most=MOST_WEBHOOKS))
     secret = _SECRET_START + base64.b64encode(secrets.token_bytes(_SECRET_OCTETS)).decode("ascii")
     row = Webhook(
         id=uuid4(),

@@ -11,8 +11,8 @@ from sqlalchemy import select, text
 from portal.audit.models import AuditEntry
 from portal.extensions import db
 from portal.servers import callers, keys, log_ins
-from portal.servers.keys import KeyRefused
 from portal.servers.models import Server, ServerKey
+from portal.servers.stored import ChangeRefused
 from tests.servers.serving import ADA, NOW, by_key, by_login, change, done, key, login, read, server
 
 
@@ -76,7 +76,7 @@ def test_while_a_key_is_replaced_both_work_for_seven_days(portal: Flask) -> None
     assert found.scopes == {"read"}
     assert by_key(portal, old, NOW + timedelta(days=6)) is not None
     assert by_key(portal, old, NOW + timedelta(days=7)) is None
-    with pytest.raises(KeyRefused, match="takes the place"):
+    with pytest.raises(ChangeRefused, match="takes the place"):
         done(portal, lambda session: keys.rotate(session, wiki, old_id, actor=ADA, now=NOW))
     done(portal, lambda session: keys.revoke(session, wiki, found.key_id, actor=ADA, now=NOW))
     third = done(portal, lambda session: keys.rotate(session, wiki, old_id, actor=ADA, now=NOW)).text
@@ -110,7 +110,7 @@ def test_a_key_of_another_server_cannot_be_revoked_through_this_one(portal: Flas
     made = key(portal, wiki)
     key_id = read(portal, lambda session: session.scalars(_key_of(made)).one().id)
 
-    with pytest.raises(KeyRefused):
+    with pytest.raises(ChangeRefused):
         done(portal, lambda session: keys.revoke(session, scanner, key_id, actor=ADA, now=NOW))
 
     assert by_key(portal, made) is not None

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -70,6 +71,16 @@ def test_a_check_learns_what_gmail_lists(world: ProviderWorld) -> None:
     assert "nobody has confirmed it there yet" in page
 
 
+def test_a_check_does_not_warn_of_a_from_address_that_gmail_lists_as_confirmed(world: ProviderWorld) -> None:
+    main = world.connect(Method.GOOGLE, ALL_MAIL, from_address=NEWS)
+
+    said = check(world, main)
+
+    assert "the From address news@contoso.test is a confirmed alias of it" in said
+    assert "in place of" not in said
+    assert known(world) == LISTED
+
+
 def test_what_was_learned_outlives_the_check(world: ProviderWorld) -> None:
     main = world.connect(Method.GOOGLE, ALL_MAIL)
     check(world, main)
@@ -81,10 +92,19 @@ def test_what_was_learned_outlives_the_check(world: ProviderWorld) -> None:
     assert known(world) == LISTED
 
 
-def test_a_list_that_does_not_come_leaves_what_was_known(world: ProviderWorld) -> None:
+@pytest.mark.parametrize(
+    "script",
+    [
+        refused("accessNotConfigured"),
+        {"status": 200, "body": b"<h1>Sign in</h1>"},
+        {"status": 200, "body": {}},
+        {"status": 200, "body": {"error": {"message": "Backend Error"}}},
+    ],
+)
+def test_a_list_that_does_not_come_leaves_what_was_known(world: ProviderWorld, script: Mapping[str, Any]) -> None:
     main = world.connect(Method.GOOGLE, ALL_MAIL)
     check(world, main)
-    world.google.on("send_as", **refused("accessNotConfigured"))
+    world.google.on("send_as", **script)
 
     check(world, main)
 

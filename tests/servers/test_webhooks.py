@@ -29,6 +29,7 @@ from portal.outbox.models import Delivery
 from portal.outbox.states import State
 from portal.servers import webhook_calls, webhook_events, webhooks
 from portal.servers.models import Webhook, WebhookEvent
+from portal.servers.stored import ChangeRefused
 from portal.servers.webhook_ends import EndedMessages
 from portal.transaction import unit_of_work
 from tests.admin_browser import Browser
@@ -351,5 +352,5 @@ def test_a_server_has_five_webhooks_at_most(telling: Telling) -> None:
     for number in range(4):
         telling.add(f"https://wiki.contoso.test/{number}")
 
-    with pytest.raises(webhooks.WebhookRefused, match="5"):
+    with pytest.raises(ChangeRefused, match="5"):
         telling.add("https://wiki.contoso.test/6")
