@@ -18,6 +18,7 @@ from babel.messages.catalog import Catalog
 from babel.messages.mofile import write_mo
 
 from deploy import translations
+from portal.audit.labels import ACTIONS
 from portal.message_templates.kinds import KINDS
 from portal.message_templates.languages import Value, language_of
 from portal.message_templates.rendering import render_message
@@ -57,6 +58,7 @@ _VALUES = {  # what may stand outside, and why
     "user names and roles that somebody typed": r"\b(?:relay|king|nobody|Nobody|nonsense|nowhere)\b",
     "names of providers, protocols and languages": r"\b(?:Google|Microsoft|PLAIN|LOGIN|English|Deutsch)\b",
     "names of programs whose settings are imported": r"\b(?:FluentSMTP|Keycloak|Post SMTP|SMTP2Graph|WP Mail SMTP)\b",
+    "codes of what the audit log tells, which exports have": rf"\b(?:{'|'.join(map(re.escape, ACTIONS))})\b",
     "headers of a mail's source": r"^(?:From|To|Date|Subject|Message-ID)$",
     "subjects of mails, in the language of whoever got them": (
         r"\b(?:Test message from|Reset your password for) Mail Portal\b"

@@ -162,7 +162,7 @@ class AccountMail:
 
     def queue_second_factor_removed(self, session: Session, person: Person, *, removed_by: str, now: datetime) -> None:
         """Tell the owner; without a way out it is removed all the same."""
-        values: dict[str, Value] = {"removed_by": audit.actor_in_words(removed_by), "removed_at": now}
+        values: dict[str, Value] = {"removed_by": audit.starting_actor(removed_by), "removed_at": now}
         of = "a removed second factor"
         self.queue_notice(session, person, "second_factor_removed", values, of=of, now=now)
 

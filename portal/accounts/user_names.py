@@ -5,6 +5,7 @@ from __future__ import annotations
 import unicodedata
 
 from portal import audit
+from portal.audit.known_words import is_server
 from portal.mail.addresses import AddressError, parse_display_name
 from portal.mail.header_text import HeaderTextError, check_header_text, one_line
 from portal.wording import N_, Text
@@ -26,7 +27,7 @@ class IdentifierError(ValueError):
 def parse_name(text: str) -> str:
     """A person's name, as `parse_display_name`. Raises AddressError also for what the audit log calls no person."""
     name = parse_display_name(text)
-    if name_key(name) in audit.NO_PERSONS:
+    if name_key(name) in audit.NO_PERSONS or is_server(name_key(name)):
         raise AddressError(N_("The audit log uses this name for what is no person. Choose another one."))
     return name
 

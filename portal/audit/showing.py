@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Row
 
-from portal.audit.known_words import actor_in_words, subject_in_words
+from portal.audit.known_words import actor_without_account, names_a_kind, subject_in_words
 from portal.audit.labels import label_of
 from portal.audit.recording import CHANGED
 from portal.wording import N_, Text
@@ -31,7 +31,10 @@ class ShownChange:
 
 @dataclass(frozen=True)
 class ShownEntry:
-    """`is_folded`: its changes are shown when somebody asks for them. `account`: "" where no account acted."""
+    """`is_folded`: its changes are shown when somebody asks for them. `account`: "" where no account acted.
+
+    `kept_subject`, where it is not "", is what the filter finds of a subject that is shown in other words.
+    """
 
     id: int
     at: datetime
@@ -41,12 +44,13 @@ class ShownEntry:
     account: str
     address: str
     subject: Text | str
+    kept_subject: str
     changes: Sequence[ShownChange]
     is_folded: bool
     place: int | None
 
 
-def shown(entry: Row[Any]) -> ShownEntry:
+def shown(entry: Row[Any], kind_in_words: Callable[[str], Text | str]) -> ShownEntry:
     """Values in words; the names of fields are those of the settings file and the database."""
     changes = [_change(field, change) for field, change in sorted(entry.changes.items())]
     is_long = any(len(str(value)) > _LONG for one in changes for value in (one.old, one.new))
@@ -55,10 +59,11 @@ def shown(entry: Row[Any]) -> ShownEntry:
         entry.at,
         entry.action,
         label_of(entry.action),
-        entry.actor_name if entry.actor_id else actor_in_words(entry.actor_name or "a stranger"),
+        entry.actor_name if entry.actor_id else actor_without_account(entry.actor_name or "a stranger"),
         str(entry.actor_id)[:_SHORT] if entry.actor_id else "",
         entry.actor_address,
-        subject_in_words(entry.action, entry.subject),
+        subject_in_words(entry.action, entry.subject, kind_in_words),
+        entry.subject if names_a_kind(entry.action, entry.subject) else "",
         changes,
         len(changes) > _MANY or is_long,
         entry.place,

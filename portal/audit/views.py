@@ -12,16 +12,18 @@ from sqlalchemy import Row
 from portal import audit
 from portal.audit import entries, exports, sealing
 from portal.audit.forms import AuditFilterForm
-from portal.audit.known_words import actor_in_words
+from portal.audit.known_words import by_whom, starting_actor
 from portal.audit.showing import shown
-from portal.extensions import db
+from portal.extensions import db, handed_down
 from portal.transaction import unit_of_work
 from portal.web import render
 from portal.web.access import admin_required, current_actor
 from portal.web.translation import translate
 
 blueprint = Blueprint("audit", __name__)
-blueprint.add_app_template_filter(lambda name: translate(actor_in_words(name)), "actor")  # of a name kept with a row
+# Both of a name that is kept with a row: the one starts a sentence, the other stands after a verb.
+blueprint.add_app_template_filter(lambda name: translate(starting_actor(name)), "actor")
+blueprint.add_app_template_filter(lambda name: translate(by_whom(name)), "by_whom")
 SUBJECT = "audit log"
 Lines = Callable[[Iterable[Row[Any]]], Iterator[bytes]]
 
@@ -74,7 +76,7 @@ def _page(form: AuditFilterForm, page: entries.Page, status: int = 200) -> Respo
         "audit/show.html",
         status=status,
         form=form,
-        entries=[shown(entry) for entry in page.entries],
+        entries=[shown(entry, handed_down("kind_in_words")) for entry in page.entries],
         next_before=page.next_before,
         is_first=not request.args.get("before"),
         seal=sealing.newest_seal(session),

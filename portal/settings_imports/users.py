@@ -80,7 +80,7 @@ def planned_servers(
 def create_servers(
     session: Session, planned: Sequence[PlannedServer], *, box: SecretBox, actor: audit.Actor, now: datetime
 ) -> list[MadeServer]:
-    """Store them, in the caller's unit of work. Raises NameTaken of the servers, and LoginRefused."""
+    """Store them, in the caller's unit of work. Raises NameTaken of the servers, and ChangeRefused."""
     made = []
     for one in planned:
         server_id = saving.create(session, one.values, actor=actor, now=now)

@@ -12,8 +12,8 @@ from portal.connections.candidates import Asker
 from portal.connections.labels import METHODS
 from portal.connections.saving import NameTaken
 from portal.extensions import db, secret_box
-from portal.servers.log_ins import LoginRefused
 from portal.servers.saving import NameTaken as ServerNameTaken
+from portal.servers.stored import ChangeRefused
 from portal.settings_file import SettingsFileError
 from portal.settings_imports.drafts import create_drafts, previewed
 from portal.settings_imports.forms import SettingsImportForm
@@ -78,7 +78,7 @@ def make_drafts(import_id: UUID) -> Response:
     """Make the draft connections and the servers, once; log-ins are shown with the answer, and never again."""
     try:
         made = _made(import_id)
-    except (NameTaken, ServerNameTaken, LoginRefused) as refused:
+    except (NameTaken, ServerNameTaken, ChangeRefused) as refused:
         flash(translate(refused.reason), "bad")
         return see_other("settings_imports.preview", import_id=import_id)
     if made is None:

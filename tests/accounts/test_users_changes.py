@@ -15,7 +15,8 @@ from flask.testing import FlaskClient
 from sqlalchemy import func, select, update
 from werkzeug.test import TestResponse
 
-from portal.accounts import security_questions, user_changes, user_help
+from portal import audit
+from portal.accounts import people, second_factor, security_questions, user_changes, user_help
 from portal.accounts.factor_models import AuthenticatorApp, Passkey, RecoveryCode
 from portal.accounts.models import User, UserSession
 from portal.accounts.user_changes import NotAllowed, NotChanged
@@ -91,7 +92,7 @@ def test_a_user_name_is_one_persons(app: Flask, admin: Browser, grace: UUID) -> 
     assert "Somebody else has this user name already." in taken.get_data(as_text=True)
 
 
-@pytest.mark.parametrize("name", ["command line", "The  Portal", "Somebody not signed in"])
+@pytest.mark.parametrize("name", ["command line", "The  Portal", "Somebody not signed in", "server wiki", "Server  7"])
 def test_nobody_is_called_as_the_audit_log_calls_what_is_no_person(
     app: Flask, admin: Browser, grace: UUID, client: FlaskClient, name: str
 ) -> None:
@@ -119,6 +120,22 @@ def test_the_audit_log_tells_accounts_of_one_name_apart_and_marks_what_is_none(
 
     assert f"Admin Ada account {str(grace)[:8]}" in page
     assert "somebody not signed in (no account)" in page
+
+
+def test_who_was_called_as_a_server_before_stays_an_account_in_the_audit_log(
+    app: Flask, admin: Browser, grace: UUID, client: FlaskClient
+) -> None:
+    with app.app_context(), unit_of_work() as session:
+        session.execute(update(User).where(User.id == grace).values(name="server wiki"))
+    sign_in(client, GRACE)
+
+    unchanged = submit(client, "/profile", {"name": "server wiki"})
+    page = " ".join(re.sub("<[^>]*>", " ", admin.get("/audit-log").text).split())
+
+    assert f"server wiki account {str(grace)[:8]}" in page
+    assert "server wiki (no account)" not in page
+    assert unchanged.status_code == 422
+    assert submit(client, "/profile", {"name": "Grace"}).status_code == 303
 
 
 @pytest.mark.parametrize("user_name", ["a@b", "a b", "x" * 101, "a\u202eb"])
@@ -287,6 +304,20 @@ def test_a_lost_second_factor_is_removed_and_its_owner_is_told(app: Flask, admin
     with app.app_context():
         for table in (AuthenticatorApp, Passkey, RecoveryCode):
             assert db.session.scalar(select(func.count()).where(table.user_id == grace)) == 0
+
+
+def test_who_lost_a_second_factor_by_the_command_line_is_told_so_in_a_sentence(app: Flask, grace: UUID) -> None:
+    give_a_way_out(app)
+    mailed = Mailed(app)
+    _add_factors(app, grace)
+
+    with app.app_context(), unit_of_work() as session:
+        person, mail = people.find(session, GRACE), app.extensions["account_mail"]
+        assert person is not None
+        second_factor.reset(session, person, actor=audit.COMMAND_LINE, mail=mail, now=datetime.now(UTC))
+
+    [(_, _, values)] = mailed.values
+    assert str(values["removed_by"]) == "Somebody on the command line"
 
 
 def test_nobody_forces_a_new_password_on_the_own_account(app: Flask, admin: Browser) -> None:

@@ -10,8 +10,10 @@ from uuid import UUID
 
 import pytest
 from flask import Flask
+from sqlalchemy import update
 
 from portal import audit
+from portal.accounts.models import User
 from portal.audit.entries import PAGE_SIZE
 from portal.transaction import unit_of_work
 from tests.admin_browser import Browser
@@ -60,6 +62,23 @@ def test_an_entry_shows_who_did_what_when_from_where_and_both_values(
         "21 Nov 2026, 12:00 UTC sealed, no. 1 Ada Lovelace account 11111111 from 192.0.2.7 Connection changed"
         " connection Übersee is_default off → became on password changed port 25 → became 587"
     ]
+
+
+def test_the_code_of_an_action_and_of_a_kind_of_mail_stand_beside_the_words(app: Flask, admin: Browser) -> None:
+    """By them exports and programs, and the filter by subject, have what is shown in the reader's language."""
+    with app.app_context(), unit_of_work() as session:
+        server = audit.Actor(None, "server Wiki", "192.0.2.7")
+        audit.record(session, action="message.retried", actor=server, subject="api to ada@contoso.test", now=NOW)
+        session.execute(update(User).where(User.id == admin.user_id).values(language="de"))
+
+    page = admin.get("/audit-log?subject=api+to").text
+
+    assert rows(page)[0].endswith(
+        "Server Wiki (kein Konto) von 192.0.2.7 Nachricht erneut versucht"
+        " E-Mail der Art „Anwendungen, über die API“ an ada@contoso.test api to ada@contoso.test"
+    )
+    assert '<th scope="row" title="message.retried">' in page
+    assert faults(page) == []
 
 
 def test_the_newest_entries_come_first_a_page_at_a_time(admin: Browser, write: Write) -> None:
