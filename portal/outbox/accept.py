@@ -111,7 +111,7 @@ class Acceptor:
         return [one if isinstance(one, AcceptError) else _result(one.future) for one in made]
 
     def close(self) -> None:
-        """Store what was taken and stop; nothing more is taken."""
+        """Store what was taken and stop; nothing more is taken. Who is in `store_each` by then stores what it has."""
         self._waiting.close()
         with self._starting:
             thread = self._thread

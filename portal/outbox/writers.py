@@ -32,24 +32,25 @@ class PooledWriter:
 
 
 class SingleWriter:
-    """One transaction after the other, on one connection that is kept."""
+    """One transaction after the other, on one connection that is kept until `close`; what comes later opens its own."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = writing(engine)
         self._lock = threading.Lock()
         self._kept: Connection | None = None
+        self._is_closed = False
         self._generation = 0  # of connections: what two of them answer cannot be compared
 
     @contextmanager
     def begin(self) -> Iterator[Connection]:
-        with self._lock, self._dropped_on_error():
+        with self._lock, self._kept_while_open():
             connection = self._connection()
             with connection.begin():
                 yield connection
 
     def version(self) -> tuple[int, int]:
         """Differs from the answer before when others have committed since. Raises SQLAlchemyError."""
-        with self._lock, self._dropped_on_error():
+        with self._lock, self._kept_while_open():
             cursor = self._connection().connection.cursor()
             try:
                 return self._generation, cursor.execute("PRAGMA data_version").fetchone()[0]
@@ -58,6 +59,7 @@ class SingleWriter:
 
     def close(self) -> None:
         with self._lock:
+            self._is_closed = True
             self._drop()
 
     def _connection(self) -> Connection:
@@ -67,12 +69,15 @@ class SingleWriter:
         return self._kept
 
     @contextmanager
-    def _dropped_on_error(self) -> Iterator[None]:
+    def _kept_while_open(self) -> Iterator[None]:
+        """The connection is dropped after an error, and behind whoever comes after `close`."""
         try:
             yield
         except BaseException:
             self._drop()
             raise
+        if self._is_closed:
+            self._drop()
 
     def _drop(self) -> None:
         kept, self._kept = self._kept, None

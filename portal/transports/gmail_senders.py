@@ -8,8 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from portal.mail.addresses import same_address_key
-from portal.network.https import HTTPS
-from portal.transports import AccessToken
+from portal.network.https import HTTPS, Answer
+from portal.transports import AccessToken, Reply, Step, TransientError
 from portal.transports.api_calls import APICalls, APIRequest
 from portal.transports.gmail import RULES
 from portal.transports.http_refusals import Problem
@@ -39,19 +39,27 @@ def may_read_senders(granted: frozenset[str]) -> bool:
 
 
 def read_senders(https: HTTPS, *, api_url: str, access_token: AccessToken) -> tuple[ListedSender, ...]:
-    """In Gmail's order; empty where Gmail does not say. `api_url` is without path. Raises TransportError."""
+    """In Gmail's order. `api_url` is without path. Raises TransportError, also of an answer that is no such list."""
     calls = APICalls(https, access_token=access_token, rules=RULES)
     url = f"{api_url.rstrip('/')}/gmail/v1/users/me/settings/sendAs"
     answer = calls.ask(APIRequest(method="GET", url=url))
     if isinstance(answer, Problem):
         raise calls.error(answer)
+    listed = tuple(sender for sender in map(_sender, _entries(answer)[:_MOST]) if sender is not None)
+    if not listed:  # Gmail always names the account's own address
+        reply = Reply(answer.status, "an answer that lists no addresses")
+        raise TransientError(Step.MAILBOX, code="http.unexpected_answer", reply=reply)
+    return listed
+
+
+def _entries(answer: Answer) -> list[object]:
+    """What stands in the list, nothing where the answer holds none."""
     try:
         body = answer.json()
-    except ValueError:
-        return ()
-    listed = body.get("sendAs") if isinstance(body, dict) else None
-    entries = listed[:_MOST] if isinstance(listed, list) else []
-    return tuple(sender for sender in map(_sender, entries) if sender is not None)
+    except (ValueError, RecursionError):
+        body = None
+    entries = body.get("sendAs") if isinstance(body, dict) else None
+    return entries if isinstance(entries, list) else []
 
 
 def _sender(entry: object) -> ListedSender | None:

@@ -12,12 +12,14 @@ import psycopg
 import pytest
 from sqlalchemy import create_engine, event, text
 from sqlalchemy.engine import Connection
+from sqlalchemy.pool import QueuePool
 from structlog.testing import capture_logs
 
 from portal.database import configure, engine_options, sqlite_path
 from portal.outbox.accept import AcceptError, Busy, Cause, Idempotency, NotStored
 from portal.outbox.accept_queue import GROUP_OCTETS
 from portal.outbox.models import Delivery, Message, MessageBody
+from portal.outbox.prepared import PreparedMessage
 from portal.outbox.states import State
 from tests.conftest import POSTGRESQL
 from tests.outbox.accepting import StartAcceptor, acceptors, commits, held_up, nobody_can_store, noise
@@ -32,6 +34,13 @@ REFUSED: dict[str, Any] = {"message_id": None}  # what no database takes
 def start(outbox: Outbox) -> Iterator[StartAcceptor]:
     with acceptors(outbox) as start:
         yield start
+
+
+def open_connections(outbox: Outbox) -> int:
+    """Those that somebody holds."""
+    pool = outbox.engine.pool
+    assert isinstance(pool, QueuePool)
+    return pool.checkedout()
 
 
 def rows_of(outbox: Outbox, message: Any) -> list[dict[str, Any]]:
@@ -260,6 +269,25 @@ def test_a_group_that_comes_after_the_end_is_not_stored(outbox: Outbox, start: S
     assert isinstance(refused, NotStored)
     assert refused.cause is Cause.STOPPING
     assert outbox.count() == 0
+
+
+@pytest.mark.parametrize("octets", [100, 2_000_000], ids=["small", "large"])
+def test_a_group_that_is_under_way_at_the_end_is_stored_and_leaves_no_connection_open(
+    outbox: Outbox, start: StartAcceptor, octets: int
+) -> None:
+    acceptor = start()
+
+    class Gathered(list[PreparedMessage]):
+        """Its last message is followed by the end."""
+
+        def __iter__(self) -> Iterator[PreparedMessage]:
+            yield from super().__iter__()
+            acceptor.close()
+
+    stored = acceptor.store_each(Gathered([prepared(content=noise(octets)) for _ in range(2)]))
+
+    assert [outbox.state(one.id) for one in stored if not isinstance(one, AcceptError)] == [State.QUEUED] * 2
+    assert open_connections(outbox) == 0
 
 
 def test_what_waits_too_long_is_withdrawn_and_never_stored(outbox: Outbox, start: StartAcceptor) -> None:

@@ -362,9 +362,17 @@ def check_gmail(
         access_token=Tokens(google.grant(GOOGLE_CLIENT, account, *scopes).access_token),
         permissions=gmail_check.look_at_permissions(granted=granted, target=target),
         mailbox=gmail_check.look_at_mailbox(
-            https, userinfo_url=google.endpoints["userinfo_url"], granted=granted, target=target
+            https,
+            userinfo_url=google.endpoints["userinfo_url"],
+            api_url=google.url,
+            granted=granted,
+            target=target,
         ),
     )
+
+
+def lists_asked_for(google: GoogleServer) -> int:
+    return sum(one.path.endswith("/settings/sendAs") for one in google.requests)
 
 
 @pytest.mark.parametrize("scope", [SEND, FULL_MAIL])
@@ -399,6 +407,46 @@ def test_a_from_address_that_gmail_would_replace_is_warned(google: GoogleServer,
 
     assert in_short(results)[3] == ("mailbox", "warn", "gmail.from_rewritten")
     assert str(results[3].seen) == "portal@contoso.test; the From address is news@contoso.test"
+    assert lists_asked_for(google) == 0
+
+
+@pytest.mark.parametrize("sender", ["news@contoso.test", "News@Contoso.test"])
+def test_a_from_address_that_gmail_lists_as_confirmed_passes(google: GoogleServer, https: HTTPS, sender: str) -> None:
+    google.add_account(PORTAL, aliases=["news@contoso.test"])
+    target = api_target(google.url, mailbox=PORTAL, sender=sender)
+
+    results = check_gmail(google, https, EMAIL, FULL_MAIL, target=target)
+
+    assert in_short(results)[3] == ("mailbox", "pass", "")
+    assert str(results[3].seen) == f"portal@contoso.test; the From address {sender} is a confirmed alias of it"
+
+
+@pytest.mark.parametrize(
+    "listed", [{}, {"unconfirmed_aliases": ["news@contoso.test"]}, {"aliases": ["ada@contoso.test"]}]
+)
+def test_a_from_address_that_gmail_does_not_list_as_confirmed_is_warned(
+    google: GoogleServer, https: HTTPS, listed: dict[str, list[str]]
+) -> None:
+    google.add_account(PORTAL, **listed)
+    target = api_target(google.url, mailbox=PORTAL, sender="news@contoso.test")
+
+    results = check_gmail(google, https, EMAIL, FULL_MAIL, target=target)
+
+    assert in_short(results)[3] == ("mailbox", "warn", "gmail.from_rewritten")
+    assert lists_asked_for(google) == 1
+
+
+@pytest.mark.parametrize("script", [{"status": 403}, {"status": 200, "body": b"\x00"}, {"drop": "before"}])
+def test_a_list_of_senders_that_does_not_come_leaves_the_warning(
+    google: GoogleServer, https: HTTPS, script: dict[str, object]
+) -> None:
+    google.add_account(PORTAL, aliases=["news@contoso.test"])
+    google.on("send_as", **script)  # type: ignore[arg-type]
+    target = api_target(google.url, mailbox=PORTAL, sender="news@contoso.test")
+
+    results = check_gmail(google, https, EMAIL, FULL_MAIL, target=target)
+
+    assert in_short(results)[3] == ("mailbox", "warn", "gmail.from_rewritten")
 
 
 def test_a_token_that_does_not_tell_whose_it_is_is_warned(google: GoogleServer, https: HTTPS) -> None:

@@ -59,11 +59,37 @@ def test_the_permission_to_send_alone_does_not_open_the_list(google: GoogleServe
     assert caught.value.code == "google.scope_missing"
 
 
-@pytest.mark.parametrize("body", [b"\x00", [], {}, {"sendAs": None}, {"sendAs": [7, {}, {"sendAsEmail": "nobody"}]}])
-def test_an_answer_that_lists_nothing_teaches_nothing(google: GoogleServer, https: HTTPS, body: object) -> None:
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"<h1>Sign in</h1>",
+        b"\x00",
+        b"[" * 100_000,
+        [],
+        "sendAs",
+        {"sendAs": None},
+        {},
+        {"error": {"message": "Backend Error"}},
+        {"sendAs": []},
+        {"sendAs": [7, {}, {"sendAsEmail": "nobody"}]},
+    ],
+)
+def test_an_answer_that_lists_no_address_is_no_list_since_gmail_always_names_the_accounts_own(
+    google: GoogleServer, https: HTTPS, body: object
+) -> None:
     google.on("send_as", status=200, body=body)
 
-    assert read(google, https, FULL_MAIL) == ()
+    with pytest.raises(TransportError) as caught:
+        read(google, https, FULL_MAIL)
+
+    assert caught.value.code == "http.unexpected_answer"
+
+
+def test_what_is_no_address_is_left_out_of_a_list(google: GoogleServer, https: HTTPS) -> None:
+    own = {"sendAsEmail": PORTAL, "isPrimary": True}
+    google.on("send_as", status=200, body={"sendAs": [7, {}, {"sendAsEmail": "nobody"}, own]})
+
+    assert read(google, https, FULL_MAIL) == (ListedSender(PORTAL, True),)
 
 
 def test_a_refusal_is_told_apart_by_its_code(google: GoogleServer, https: HTTPS) -> None:
