@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.intake_goals import end_to_end_goals, http_goals, relay_end_to_end_goal, relay_goals
-from bench.load import LOADS
+from bench.load import LOADS, WARM_UP
 from bench.sink import SinkProcess
 
 RESULTS = Path(__file__).with_name("results.json")
@@ -62,12 +62,15 @@ def run_case(name: str, sink: SinkProcess, messages: int, load: str) -> dict[str
         )
     result = json.loads(done.stdout.strip().splitlines()[-1])
     taken = sink.count()
+    taken = {"messages": taken["messages"] - WARM_UP, "distinct": taken["distinct"] - WARM_UP} | {
+        name: taken[name] for name in ("octets", "connections")
+    }
     return result | {
         "per_second": messages / result["seconds"],
         "cpu_ms_per_message": 1000 * result["cpu_seconds"] / messages,
         "taken": taken["messages"],
         "distinct": taken["distinct"],
-        "octets_per_message": taken["octets"] // max(taken["messages"], 1),
+        "octets_per_message": taken["octets"] // max(taken["messages"] + WARM_UP, 1),
         "connections": taken["connections"],
     }
 

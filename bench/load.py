@@ -7,3 +7,4 @@ HTML = (
     + "</td></tr></table></body></html>\n"
 )
 LOADS = {"text": None, "text_html": HTML}  # by name, what stands beside the text
+WARM_UP = 50  # messages of a backlog's case that leave before its clock starts

@@ -1,6 +1,8 @@
 """The portal: a backlog on SQLite (WAL, FULL), sent by the real worker: attempts, leases and pacing on.
 
-`python -m bench.portal_case PORT MESSAGES FOLDER LOAD` fills the outbox, sends it, prints one JSON line.
+`python -m bench.portal_case PORT MESSAGES FOLDER LOAD` prints one JSON line. The worker runs, has sent a few messages
+and has done each of its periodic jobs once, as it has in any installation; then the backlog is stored in one
+transaction, and the clock starts when that is committed.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ from uuid import uuid4
 from flask import Flask
 from sqlalchemy import text
 
-from bench.load import BODY, LOADS
+from bench.load import BODY, LOADS, WARM_UP
 from portal import create_app, outbox
 from portal.config import load_config
 from portal.database import synchronous_level
@@ -30,6 +32,8 @@ from portal.outbox.prepared import Lane, PreparedMessage, Schedule
 from portal.transaction import unit_of_work
 from portal.worker_process import run_worker
 
+_LONGEST_SECONDS = 120
+_QUIET_SECONDS = 2.0
 SETTINGS = """
 email: {{from_address: portal@contoso.test, display_name: Contoso Portal}}
 connections:
@@ -87,12 +91,28 @@ def prepared(number: int, now: datetime, html: str | None) -> PreparedMessage:
 
 
 def fill(app: Flask, count: int, html: str | None) -> None:
+    """In one transaction: the worker sees all of it at once."""
     now = datetime.now(UTC)
-    with app.app_context():
-        for first in range(0, count, 250):
-            with unit_of_work() as session:
-                for number in range(first, min(first + 250, count)):
-                    outbox.add(session, prepared(number, now, html), box=app.extensions["secret_box"])
+    messages = [prepared(number, now, html) for number in range(count)]
+    with app.app_context(), unit_of_work() as session:
+        for message in messages:
+            outbox.add(session, message, box=app.extensions["secret_box"])
+
+
+def warm_up(app: Flask, html: str | None) -> None:
+    """Until a few messages have left and no further job has had its first run for some seconds."""
+    fill(app, WARM_UP, html)
+    deadline = time.monotonic() + _LONGEST_SECONDS
+    known, since = 0, time.monotonic()
+    while time.monotonic() < deadline:
+        with app.app_context(), db.engine.connect() as connection:
+            begun, done = connection.execute(text("select count(*), count(last_success_at) from job")).one()
+        if begun != known or done < begun or waiting(app):
+            known, since = begun, time.monotonic()
+        elif time.monotonic() - since > _QUIET_SECONDS:
+            return
+        time.sleep(0.1)
+    raise TimeoutError("the worker did not do its first work")
 
 
 def waiting(app: Flask) -> bool:
@@ -109,12 +129,13 @@ def sent(app: Flask) -> int:
 def main() -> None:
     port, count, folder, html = int(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3]), LOADS[sys.argv[4]]
     app = make_app(port, folder)
-    fill(app, count, html)
     stop = threading.Event()
     worker = threading.Thread(target=run_worker, args=(app, stop))
-    started, cpu = time.perf_counter(), time.process_time()
     worker.start()
-    while waiting(app) and time.perf_counter() - started < 120:
+    warm_up(app, html)
+    fill(app, count, html)
+    started, cpu = time.perf_counter(), time.process_time()
+    while waiting(app) and time.perf_counter() - started < _LONGEST_SECONDS:
         time.sleep(0.05)
     seconds, cpu_seconds = time.perf_counter() - started, time.process_time() - cpu
     stop.set()
@@ -122,7 +143,7 @@ def main() -> None:
     with app.app_context(), db.engine.connect() as connection:
         synchronous = synchronous_level(connection)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    outcome = {"seconds": seconds, "cpu_seconds": cpu_seconds, "sent": sent(app), "peak_kb": peak}
+    outcome = {"seconds": seconds, "cpu_seconds": cpu_seconds, "sent": sent(app) - WARM_UP, "peak_kb": peak}
     print(json.dumps(outcome | {"synchronous": synchronous}))
 
 
