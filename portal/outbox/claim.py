@@ -5,17 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import lru_cache
-from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Integer, bindparam, select, text, update
 from sqlalchemy.engine import Connection
-from sqlalchemy.sql.dml import ReturningUpdate
 
+from portal.outbox.id_lists import id_list, is_among
 from portal.outbox.leases import lease_end, lease_parameters, moment
 from portal.outbox.models import IS_UNCLAIMED, IS_WAITING, Delivery
 from portal.outbox.prepared import Priority
+from portal.outbox.ready_statements import ReadyListing, ReadyStatement
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,29 +85,31 @@ def claim(
     lease: timedelta,
 ) -> list[Claimed]:
     """Take a lease on up to `limit` due deliveries, the longest due first."""
-    values = {"of_route": route, "of_priority": int(priority), "now": now, "at_most": limit, "owner": owner}
-    values |= lease_parameters(connection, now, lease)
-    rows = connection.execute(_claim(connection.dialect.name), values).all()
-    return sorted((Claimed(*row) for row in rows), key=lambda claimed: (claimed.due_at, claimed.id))
+    found = _PICK.rows(connection, {"of_route": route, "of_priority": int(priority), "now": now, "at_most": limit})
+    if found:
+        ids = id_list((row[0] for row in found), connection.dialect.name)
+        lease_values = lease_parameters(connection, now, lease)
+        _TAKE.run(connection, {"ids": ids, "owner": owner, **lease_values})
+    return sorted((Claimed(*row) for row in found), key=lambda claimed: (claimed.due_at, claimed.id))
 
 
-@lru_cache(maxsize=4)
-def _claim(dialect: str) -> ReturningUpdate[tuple[Any, ...]]:
-    picked = (
-        select(Delivery.id)
+_PICK = ReadyListing(
+    lambda _: (
+        select(*_COLUMNS)
         .where(IS_UNCLAIMED, Delivery.route == bindparam("of_route"), Delivery.priority == bindparam("of_priority"))
         .where(Delivery.due_at <= bindparam("now", type_=Delivery.due_at.type))
         .order_by(Delivery.due_at)
         .limit(bindparam("at_most", type_=Integer()))
         .with_for_update(skip_locked=True)
-        .cte("picked")
     )
-    return (
+)
+_TAKE = ReadyStatement(
+    lambda dialect: (
         update(Delivery)
-        .where(Delivery.id.in_(select(picked.c.id)))
+        .where(is_among(Delivery.id, dialect))
         .values(lease_owner=bindparam("owner"), lease_until=lease_end(dialect))
-        .returning(*_COLUMNS)
     )
+)
 
 
 def release(connection: Connection, delivery_ids: Sequence[int], *, owner: str) -> None:

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from sqlalchemy import Select, select
+from sqlalchemy import select
 from sqlalchemy.engine import Connection
 
 from portal.mail.addresses import Mailbox, same_address_key
 from portal.mail.message import complete
-from portal.outbox import bodies, chunks, reasons
+from portal.outbox import bodies, chunks, reasons, slices
 from portal.outbox.claim import Claimed
 from portal.outbox.id_lists import id_list, is_among
 from portal.outbox.models import Delivery, Message, MessageBody
 from portal.outbox.prepared import Schedule, SenderFate, WayOut
+from portal.outbox.ready_statements import ReadyQuery
 from portal.secret_box import SecretBox, Unreadable
 from portal.transports import ConnectionFault, OutgoingMessage, Step, TransientError
 
@@ -61,26 +63,29 @@ _COLUMNS = (
 )
 
 
-@lru_cache(maxsize=4)
-def _query(dialect: str) -> Select[*tuple[Any, ...]]:
-    return (
+_STARTING = ReadyQuery(
+    lambda dialect: (
         select(*_COLUMNS)
         .join_from(Delivery, Message, Message.id == Delivery.message_id)
         .outerjoin(MessageBody, MessageBody.message_id == Delivery.message_id)
-        .where(is_among(Delivery.id, dialect))
+        .where(is_among(Delivery.id, dialect), *slices.MAY_START)
+        .with_for_update(of=Delivery)
     )
+)
 
 
 Fetched = list[tuple[Claimed, tuple[Any, ...]]]
 
 
-def fetch(connection: Connection, claimed: Sequence[Claimed]) -> Fetched:
-    """The deliveries with their messages as they are stored, in the order given."""
+def start(
+    connection: Connection, claimed: Sequence[Claimed], *, owner: str, now: datetime, lease: timedelta
+) -> Fetched:
+    """Those of the deliveries that may begin to be sent do; with their messages as stored, in the order given."""
     if not claimed:
         return []
-    dialect = connection.dialect.name
-    ids = {"ids": id_list((one.id for one in claimed), dialect)}
-    rows: dict[int, tuple[Any, ...]] = {row[0]: tuple(row) for row in connection.execute(_query(dialect), ids).all()}
+    values = {"ids": id_list((one.id for one in claimed), connection.dialect.name), "owner": owner, "now": now}
+    rows = {row[0]: row for row in _STARTING.rows(connection, values)}
+    slices.start(connection, list(rows), owner=owner, now=now, lease=lease)
     return [(one, _with_chunks(connection, one, rows[one.id])) for one in claimed if one.id in rows]
 
 

@@ -90,12 +90,11 @@ class Ledger:
             news = self._note(connection, sent_by, told, is_probe=is_probe, is_doubted=is_doubted, now=now)
             grant = self._paced(connection, way_out, outcomes, len(batch), now)
             granted = batch[: grant.messages]
-            ids = [claimed.id for claimed in granted]
-            started = slices.start(connection, ids, owner=self.owner, now=now, lease=self.settings.lease)
-            stayed = [one for one in ids if one not in started]
+            rows = contents.start(connection, granted, owner=self.owner, now=now, lease=self.settings.lease)
+            started = {one.id for one, _ in rows}
+            stayed = [one.id for one in granted if one.id not in started]
             release(connection, stayed, owner=self.owner)
             self._return_unused(connection, way_out, len(stayed), now)
-            rows = contents.fetch(connection, [one for one in granted if one.id in started])
         self.leases.take(started, since=since)
         self.leases.drop([*stayed, *(outcome.loaded.claimed.id for outcome in outcomes)])
         self._tell(way_out, outcomes, ended, news, now)
@@ -108,12 +107,10 @@ class Ledger:
         """Test messages for which there is no way out: their one try has failed."""
         now = self.settings.clock()
         with self.write() as connection:
-            ids = [one.id for one in claimed]
-            started = slices.start(connection, ids, owner=self.owner, now=now, lease=self.settings.lease)
-            rows = contents.fetch(connection, [one for one in claimed if one.id in started])
+            rows = contents.start(connection, claimed, owner=self.owner, now=now, lease=self.settings.lease)
             outcomes = [without_way_out(one, ways_out, now) for one in contents.unpack(rows, box=self.surroundings.box)]
             ended = self._record(connection, outcomes, now)
-        self.leases.drop(ids)
+        self.leases.drop(one.id for one in claimed)
         self._tell_ends(ended, now)
 
     def expire(self) -> None:

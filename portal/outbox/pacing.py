@@ -18,6 +18,7 @@ from sqlalchemy import bindparam, select, update
 from sqlalchemy.engine import Connection
 
 from portal.outbox.models import WayOutRecord
+from portal.outbox.ready_statements import ReadyQuery, ReadyStatement
 from portal.outbox.way_out_rows import ensure_row
 
 WINDOW_SECONDS = 60.0
@@ -73,23 +74,23 @@ def share(budget: Budget, *, owner: str, wanted: int, ceiling: int, at: float) -
     return granted
 
 
-# Asked with every slice: written once, so that each time only the values are filled in.
 _IS_OURS = (WayOutRecord.connection_id == bindparam("whose"), WayOutRecord.sender == "")
-_OPEN = select(WayOutRecord.budget).where(*_IS_OURS).with_for_update()
-_STORE = update(WayOutRecord).where(*_IS_OURS).values(budget=bindparam("new_budget", type_=WayOutRecord.budget.type))
+_OPEN = ReadyQuery(lambda _: select(WayOutRecord.budget).where(*_IS_OURS).with_for_update())
+_STORE = ReadyStatement(lambda _: update(WayOutRecord).where(*_IS_OURS).values(budget=bindparam("new_budget")))
 
 
 def open_budget(connection: Connection, connection_id: UUID) -> Budget:
     """The way out's budget, its row locked until the transaction ends."""
-    row = connection.execute(_OPEN, {"whose": connection_id}).one_or_none()
-    if row is None:
+    found = _OPEN.rows(connection, {"whose": connection_id})
+    if not found:
         ensure_row(connection, connection_id)
-        row = connection.execute(_OPEN, {"whose": connection_id}).one()
-    return dict(row.budget or {})
+        found = _OPEN.rows(connection, {"whose": connection_id})
+    [(budget,)] = found
+    return dict(budget or {})
 
 
 def store_budget(connection: Connection, connection_id: UUID, budget: Budget) -> None:
-    connection.execute(_STORE, {"whose": connection_id, "new_budget": budget})
+    _STORE.run(connection, {"whose": connection_id, "new_budget": budget})
 
 
 def _forget(budget: Budget, at: float) -> None:

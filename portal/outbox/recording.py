@@ -8,13 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
-from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Row, bindparam, insert, select, update
 from sqlalchemy.engine import Connection
-from sqlalchemy.sql.dml import ReturningUpdate
 
 from portal.outbox import bodies
 from portal.outbox.attempt_rows import add_attempts
@@ -22,6 +20,7 @@ from portal.outbox.id_lists import id_list, is_among
 from portal.outbox.leases import moment
 from portal.outbox.models import Delivery
 from portal.outbox.outcomes import Outcome, Part
+from portal.outbox.ready_statements import ReadyListing, ReadyStatement
 from portal.outbox.states import ENDED, LATE_SENT, State, may_become, status_of
 from portal.secret_box import SecretBox
 
@@ -31,15 +30,17 @@ _TABLE = Delivery.__table__
 _UNLEASED: dict[str, Any] = {"lease_owner": None, "lease_until": None}
 
 
-@lru_cache(maxsize=4)
-def _plain_success(dialect: str) -> ReturningUpdate[int]:
-    return (
+_IS_OURS = (Delivery.state == State.SENDING, Delivery.lease_owner == bindparam("owner"))
+_OURS = ReadyListing(
+    lambda dialect: select(Delivery.id).where(is_among(Delivery.id, dialect), *_IS_OURS).with_for_update()
+)
+_PLAIN_SUCCESS = ReadyStatement(
+    lambda dialect: (
         update(Delivery)
-        .where(is_among(Delivery.id, dialect))
-        .where(Delivery.state == State.SENDING, Delivery.lease_owner == bindparam("owner"))
+        .where(is_among(Delivery.id, dialect), *_IS_OURS)
         .values(state=State.SENT, ended_at=bindparam("now"), attempt_number=Delivery.attempt_number + 1, **_UNLEASED)
-        .returning(Delivery.id)
     )
+)
 
 
 class Recorder:
@@ -70,11 +71,11 @@ class Recorder:
         return self._ended(outcomes)
 
     def _record_plain(self, outcomes: Sequence[Outcome]) -> set[int]:
-        """One statement for all that were simply sent; returns the ids of those whose lease was lost."""
+        """One change of all that were simply sent; returns the ids of those whose lease was lost."""
         ids = {outcome.loaded.claimed.id for outcome in outcomes}
-        dialect = self._connection.dialect.name
-        values = {"ids": id_list(sorted(ids), dialect), "owner": self._owner, "now": self._now}
-        ours = set(self._connection.scalars(_plain_success(dialect), values).all())
+        values = {"ids": id_list(sorted(ids), self._connection.dialect.name), "owner": self._owner}
+        ours = {row[0] for row in _OURS.rows(self._connection, values)}
+        _PLAIN_SUCCESS.run(self._connection, values | {"now": self._now})
         for outcome in outcomes:
             if outcome.loaded.claimed.id in ours:
                 self._add_attempt(outcome, outcome.parts[0], outcome.loaded.claimed.id)

@@ -4,47 +4,41 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from functools import lru_cache
 from uuid import UUID
 
-from sqlalchemy import bindparam, select, update
+from sqlalchemy import bindparam, or_, select, update
 from sqlalchemy.engine import Connection
-from sqlalchemy.sql.dml import ReturningUpdate
 
 from portal.outbox.id_lists import id_list, is_among
 from portal.outbox.leases import lease_end, lease_parameters
 from portal.outbox.models import IS_SWITCHED_OFF, IS_UNCLAIMED, IS_WAITING, Delivery
 from portal.outbox.prepared import Priority
+from portal.outbox.ready_statements import ReadyStatement
 from portal.outbox.states import HeldReason, State, may_become
 
 AT_ONCE = 1000  # rows of one transaction
 
 
-def start(
-    connection: Connection, delivery_ids: Sequence[int], *, owner: str, now: datetime, lease: timedelta
-) -> set[int]:
-    """Claimed deliveries begin to be sent, their leases renewed; returns those that may.
-
-    One that was cancelled, lost or is past its time since it was claimed stays behind.
-    """
-    if not delivery_ids:
-        return set()
-    dialect = connection.dialect.name
-    values = {"ids": id_list(delivery_ids, dialect), "owner": owner, "now": now}
-    values |= lease_parameters(connection, now, lease)
-    return set(connection.scalars(_start(dialect), values).all())
+def start(connection: Connection, delivery_ids: Sequence[int], *, owner: str, now: datetime, lease: timedelta) -> None:
+    """Claimed deliveries begin to be sent, their leases renewed; of those that `MAY_START`."""
+    if delivery_ids:
+        values = {"ids": id_list(delivery_ids, connection.dialect.name), "owner": owner, "now": now}
+        _START.run(connection, values | lease_parameters(connection, now, lease))
 
 
-@lru_cache(maxsize=4)
-def _start(dialect: str) -> ReturningUpdate[int]:
-    return (
+# One that was cancelled, lost or is past its time since it was claimed stays behind. Parameters: `owner` and `now`.
+MAY_START = (
+    or_(*(Delivery.state == state for state in may_become(State.SENDING))),
+    Delivery.lease_owner == bindparam("owner"),
+    Delivery.deliver_by > bindparam("now"),
+)
+_START = ReadyStatement(
+    lambda dialect: (
         update(Delivery)
-        .where(is_among(Delivery.id, dialect))
-        .where(Delivery.state.in_(may_become(State.SENDING)))
-        .where(Delivery.lease_owner == bindparam("owner"), Delivery.deliver_by > bindparam("now"))
+        .where(is_among(Delivery.id, dialect), *MAY_START)
         .values(state=State.SENDING, lease_until=lease_end(dialect))
-        .returning(Delivery.id)
     )
+)
 
 
 def expire(connection: Connection, now: datetime, *, at_most: int = AT_ONCE) -> list[UUID]:
