@@ -1,4 +1,4 @@
-"""What a sender needs of the deliveries in its hand: envelope, From line and content, read in one go."""
+"""What a sender needs of the deliveries in its hand, envelope, From line and content: read as they begin to be sent."""
 
 from __future__ import annotations
 
@@ -69,7 +69,8 @@ _STARTING = ReadyQuery(
         .join_from(Delivery, Message, Message.id == Delivery.message_id)
         .outerjoin(MessageBody, MessageBody.message_id == Delivery.message_id)
         .where(is_among(Delivery.id, dialect), *slices.MAY_START)
-        .with_for_update(of=Delivery)
+        .order_by(Delivery.id)
+        .with_for_update(of=Delivery, key_share=True)
     )
 )
 

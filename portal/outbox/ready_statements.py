@@ -64,8 +64,9 @@ class ReadyQuery(ReadyStatement):
 
 
 class ReadyListing(ReadyQuery):
-    """The same for many short rows in no order: SQLite gives them as one, a JSON array, in which no bytes may be.
+    """The same for many short rows in no order: SQLite gives them as one, a JSON array.
 
+    That holds no bytes, and rounds floats.
     Python's SQLite driver gives up the interpreter's lock for each row, and beside other busy threads waits to get it
     back each time.
     """

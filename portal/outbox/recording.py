@@ -32,7 +32,12 @@ _UNLEASED: dict[str, Any] = {"lease_owner": None, "lease_until": None}
 
 _IS_OURS = (Delivery.state == State.SENDING, Delivery.lease_owner == bindparam("owner"))
 _OURS = ReadyListing(
-    lambda dialect: select(Delivery.id).where(is_among(Delivery.id, dialect), *_IS_OURS).with_for_update()
+    lambda dialect: (
+        select(Delivery.id)
+        .where(is_among(Delivery.id, dialect), *_IS_OURS)
+        .order_by(Delivery.id)
+        .with_for_update(key_share=True)
+    )
 )
 _PLAIN_SUCCESS = ReadyStatement(
     lambda dialect: (
@@ -73,9 +78,11 @@ class Recorder:
     def _record_plain(self, outcomes: Sequence[Outcome]) -> set[int]:
         """One change of all that were simply sent; returns the ids of those whose lease was lost."""
         ids = {outcome.loaded.claimed.id for outcome in outcomes}
-        values = {"ids": id_list(sorted(ids), self._connection.dialect.name), "owner": self._owner}
-        ours = {row[0] for row in _OURS.rows(self._connection, values)}
-        _PLAIN_SUCCESS.run(self._connection, values | {"now": self._now})
+        dialect = self._connection.dialect.name
+        ours = {row[0] for row in _OURS.rows(self._connection, {"ids": id_list(ids, dialect), "owner": self._owner})}
+        if ours:
+            values = {"ids": id_list(ours, dialect), "owner": self._owner, "now": self._now}
+            _PLAIN_SUCCESS.run(self._connection, values)
         for outcome in outcomes:
             if outcome.loaded.claimed.id in ours:
                 self._add_attempt(outcome, outcome.parts[0], outcome.loaded.claimed.id)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from uuid import UUID
 
 import pytest
 
 from portal.database import writing
-from portal.outbox import commands, slices
+from portal.outbox import commands, contents, slices
+from portal.outbox.claim import Claimed
 from portal.outbox.prepared import WaysOut
 from portal.outbox.states import State
 from portal.transports import (
@@ -219,8 +220,30 @@ Act = Callable[[Outbox, UUID], object]
 
 def _start(outbox: Outbox, id: UUID) -> None:
     outbox.set(id, lease_owner="me", lease_until=outbox.lease_clock() + timedelta(minutes=1))
+    assert _started(outbox, id, owner="me", now=NOW) == []
+
+
+def _started(outbox: Outbox, id: UUID, *, owner: str, now: datetime) -> list[int]:
+    row = outbox.delivery(id)
+    claimed = Claimed(*(getattr(row, name) for name in Claimed.__slots__))
     with writing(outbox.engine).begin() as connection:
-        slices.start(connection, [outbox.delivery(id).id], owner="me", now=NOW, lease=timedelta(minutes=1))
+        started = contents.start(connection, [claimed], owner=owner, now=now, lease=timedelta(minutes=1))
+    return [one.id for one, _ in started]
+
+
+@pytest.mark.parametrize(
+    ("owner", "after", "starts"),
+    [("me", timedelta(0), True), ("another", timedelta(0), False), ("me", timedelta(days=4), False)],
+    ids=["ours", "of another owner", "past its time"],
+)
+def test_only_what_we_hold_in_time_begins(outbox: Outbox, owner: str, after: timedelta, starts: bool) -> None:
+    id = outbox.add()
+    outbox.set(id, lease_owner="me", lease_until=outbox.lease_clock() + timedelta(minutes=1))
+
+    started = _started(outbox, id, owner=owner, now=NOW + after)
+
+    assert started == ([outbox.delivery(id).id] if starts else [])
+    assert outbox.state(id) == ("sending" if starts else "queued")
 
 
 def _expire(outbox: Outbox, _id: UUID) -> None:
