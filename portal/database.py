@@ -9,11 +9,13 @@ write fails at once with a busy snapshot, whatever the timeout. Writers of all p
 from __future__ import annotations
 
 import os
+import sqlite3
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Computed, DateTime, Dialect, MetaData, event
+from sqlalchemy import Computed, DateTime, Dialect, MetaData, event, exc
 from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.types import TypeDecorator
@@ -99,6 +101,22 @@ def synchronous_level(connection: Connection) -> str:
     return str(connection.exec_driver_sql(statement).scalar())
 
 
+def execute_by_driver(connection: Connection, statement: str, parameters: Sequence[Any] = ()) -> list[Any]:
+    """Execute it by SQLite's driver, without what SQLAlchemy does for each statement; returns the rows, if any.
+
+    It begins no transaction.
+
+    Raises SQLAlchemyError as SQLAlchemy itself would.
+    """
+    driver: Any = connection.connection.driver_connection
+    try:
+        rows: list[Any] = driver.execute(statement, parameters).fetchall()
+    except sqlite3.Error as error:
+        kind = getattr(exc, type(error).__name__, exc.DBAPIError)
+        raise kind(statement, None, error, hide_parameters=True) from error
+    return rows
+
+
 def sqlite_path(engine: Engine) -> Path | None:
     """The database's file, or None where it is not SQLite."""
     name = engine.url.database
@@ -121,11 +139,11 @@ def _begin_sqlite(connection: Connection) -> None:
     mode = connection.get_execution_options().get(_BEGIN, "")
     driver = connection.connection.driver_connection
     if not mode or not isinstance(driver, TurnTakingConnection):
-        connection.exec_driver_sql(f"BEGIN {mode}".rstrip())
+        execute_by_driver(connection, f"BEGIN {mode}".rstrip())
         return
     driver.take_turn()
     try:
-        connection.exec_driver_sql(f"BEGIN {mode}")
+        execute_by_driver(connection, f"BEGIN {mode}")
     except BaseException:
         driver.give_back_turn()
         raise

@@ -16,7 +16,8 @@ from portal.mail.header_text import one_line
 
 LINE_LIMIT = 998  # octets without CRLF, RFC 5322 2.1.1
 _NAME = re.compile(rb"[!-9;-~]+")  # RFC 5322 2.2
-_FIELDS = re.compile(rb"(?:[!-9;-~]+:[^\r\n]*\r\n(?:[ \t][^\r\n]*\r\n)*)+")
+_FIELD = rb"[!-9;-~]+:[^\r\n]*\r\n(?:[ \t][^\r\n]*\r\n)*"
+_FIELDS = re.compile(rb"(?:%b)+" % _FIELD)
 _BLANK = b"\r\n\r\n"
 
 
@@ -44,15 +45,18 @@ def header_names(content: bytes) -> tuple[str, ...]:
 
 def has_header(content: bytes, name: str) -> bool:
     """Whether the header of a message has a line of that name. Raises HeaderInjection where there is no header."""
-    header = _header_of(content)
-    if not _FIELDS.fullmatch(header):
+    if _header_without(name).match(content):
+        return False
+    if not _FIELDS.fullmatch(_header_of(content)):
         raise HeaderInjection("the message has no proper header")
-    return _line_of(name).search(header) is not None
+    return True
 
 
 @lru_cache(maxsize=16)
-def _line_of(name: str) -> re.Pattern[bytes]:
-    return re.compile(rb"^" + re.escape(name.encode()) + rb"[ \t]*:", re.IGNORECASE | re.MULTILINE)
+def _header_without(name: str) -> re.Pattern[bytes]:
+    """A whole proper header, up to the empty line or the end, none of whose lines has that name."""
+    other = rb"(?!(?i:%b):)" % re.escape(name.encode())
+    return re.compile(rb"(?:%b%b)+(?:\r\n|\Z)" % (other, _FIELD))
 
 
 def header_value(content: bytes, name: str) -> str:

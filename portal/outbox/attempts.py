@@ -114,7 +114,7 @@ class Attempts:
         return outcomes.unexpected(loaded, may_have_left=may_have_left, now=self._clock(), chance=self._chance)
 
     def _open(self, way_out: WayOut) -> Transport:
-        if self._transport is not None and self._opened_for == way_out:
+        if self._transport is not None and (self._opened_for is way_out or self._opened_for == way_out):
             return self._transport
         self.close()
         self._transport, self._opened_for = self._open_transport(way_out), way_out

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import NamedTuple
 from uuid import UUID
 
 from sqlalchemy import Integer, bindparam, select, text, update
@@ -17,8 +17,7 @@ from portal.outbox.prepared import Priority
 from portal.outbox.ready_statements import ReadyListing, ReadyStatement
 
 
-@dataclass(frozen=True, slots=True)
-class Claimed:
+class Claimed(NamedTuple):
     """One delivery that this process holds a lease on."""
 
     id: int
@@ -37,7 +36,7 @@ class Claimed:
         return self.lost_leases > 0
 
 
-_COLUMNS = [getattr(Delivery.__table__.c, name) for name in Claimed.__slots__]
+_COLUMNS = [getattr(Delivery.__table__.c, name) for name in Claimed._fields]
 
 # Steps from each route to the next through the partial index instead of reading every waiting row.
 _ROUTES = text(
@@ -90,7 +89,7 @@ def claim(
         ids = id_list((row[0] for row in found), connection.dialect.name)
         lease_values = lease_parameters(connection, now, lease)
         _TAKE.run(connection, {"ids": ids, "owner": owner, **lease_values})
-    return sorted((Claimed(*row) for row in found), key=lambda claimed: (claimed.due_at, claimed.id))
+    return sorted(map(Claimed._make, found), key=lambda claimed: (claimed.due_at, claimed.id))
 
 
 _PICK = ReadyListing(

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -150,6 +150,8 @@ class Ledger:
         """What the outcomes say of the way out, in the order in which they came."""
         news = []
         for outcome in outcomes:
+            if outcome.error is None and not is_doubted:
+                continue
             sender = envelope_sender(outcome.loaded.claimed, way_out)
             if is_doubted and shows_that_it_works(outcome):
                 refused = isinstance(outcome.error, SenderRefused)
@@ -213,16 +215,20 @@ class Ledger:
         for pause in news:
             _log.warning("way out paused", connection=way_out.name, code=pause.code, step=pause.step, said=pause.said)
             if self.surroundings.on_paused is not None:
-                with _logged("on_paused"):
+                try:
                     self.surroundings.on_paused(way_out.connection_id, pause, now)
+                except Exception:  # noqa: BLE001 - what is committed stays, whatever a hook makes of it
+                    _log.exception("a hook failed", hook="on_paused")
         self._tell_ends(ended, now)
 
     def _tell_ends(self, ended: Sequence[Ended], now: datetime) -> None:
         if self.surroundings.on_end_state is None:
             return
         for message_id, state in ended:
-            with _logged("on_end_state"):
+            try:
                 self.surroundings.on_end_state(message_id, state, now)
+            except Exception:  # noqa: BLE001 - what is committed stays, whatever a hook makes of it
+                _log.exception("a hook failed", hook="on_end_state")
 
 
 def shows_that_it_works(outcome: Outcome) -> bool:
@@ -233,14 +239,6 @@ def shows_that_it_works(outcome: Outcome) -> bool:
     if isinstance(error, (PermanentError, SenderRefused)):
         return error.reply is not None
     return isinstance(error, TransientError) and error.step not in CONNECTING and error.reply is not None
-
-
-@contextmanager
-def _logged(name: str) -> Iterator[None]:
-    try:
-        yield
-    except Exception:  # noqa: BLE001 - what is committed stays, whatever a hook makes of it
-        _log.exception("a hook failed", hook=name)
 
 
 def _log_outcomes(outcomes: Sequence[Outcome]) -> None:

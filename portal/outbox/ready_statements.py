@@ -1,36 +1,45 @@
 """Statements that are compiled once for each dialect and then handed to the driver as they are.
 
 A busy worker runs the same few statements with every slice. What SQLAlchemy does anew at each execution, and for each
-row with the result's columns, costs more than the database's own work.
+row with the result's columns, costs more than the database's own work. SQLite's driver is asked directly: there
+nothing is left that SQLAlchemy would add but its errors, which are raised all the same.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import ColumnElement, Executable, Select, func, select
-from sqlalchemy.engine import Connection, CursorResult, Dialect
+from sqlalchemy.engine import Connection, Dialect
+
+from portal.database import execute_by_driver
 
 _Convert = Callable[[Any], Any]
 
 
 class ReadyStatement:
-    """Made from a statement for a dialect's name. Its parameters are `bindparam`s; none is an expanding one (IN)."""
+    """Made from a statement for a dialect's name. Its parameters are `bindparam`s; none is an expanding one (IN).
+
+    Run in a transaction that has begun; a single read needs none.
+    """
 
     def __init__(self, build: Callable[[str], Executable]) -> None:
         self._build = build
         self._compiled: dict[str, _Compiled] = {}
 
     def run(self, connection: Connection, values: Mapping[str, Any]) -> None:
-        """Execute it. Raises KeyError where a parameter has no value."""
+        """Execute it. Raises KeyError where a parameter has no value, SQLAlchemyError."""
         self._execute(connection, values)
 
-    def _execute(self, connection: Connection, values: Mapping[str, Any]) -> CursorResult[Any]:
+    def _execute(self, connection: Connection, values: Mapping[str, Any]) -> Sequence[Sequence[Any]]:
         compiled = self._for(connection.dialect)
-        return connection.exec_driver_sql(compiled.text, compiled.parameters(values))
+        if connection.dialect.name == "sqlite":
+            return execute_by_driver(connection, compiled.text, compiled.parameters(values))
+        result = connection.exec_driver_sql(compiled.text, compiled.parameters(values))
+        return result.all() if result.returns_rows else ()
 
     def _for(self, dialect: Dialect) -> _Compiled:
         if dialect.name not in self._compiled:
@@ -48,19 +57,19 @@ class ReadyQuery(ReadyStatement):
 
     def rows(self, connection: Connection, values: Mapping[str, Any]) -> list[tuple[Any, ...]]:
         """What it finds."""
-        found = self._execute(connection, values).all()
-        return [self._converted(row, connection.dialect) for row in found]
+        return self._converted(self._execute(connection, values), connection.dialect)
 
-    def _converted(self, row: Any, dialect: Dialect) -> tuple[Any, ...]:
+    def _converted(self, rows: Sequence[Sequence[Any]], dialect: Dialect) -> list[tuple[Any, ...]]:
         if dialect.name not in self._conversions:
             self._conversions[dialect.name] = _result_conversions(self._select(dialect.name), dialect)
         conversions = self._conversions[dialect.name]
         if not conversions:
-            return tuple(row)
-        converted = list(row)
+            return [tuple(row) for row in rows]
+        lists = [list(row) for row in rows]
         for place, convert in conversions:
-            converted[place] = convert(converted[place])
-        return tuple(converted)
+            for row in lists:
+                row[place] = convert(row[place])
+        return [tuple(row) for row in lists]
 
 
 class ReadyListing(ReadyQuery):
@@ -78,39 +87,47 @@ class ReadyListing(ReadyQuery):
     def rows(self, connection: Connection, values: Mapping[str, Any]) -> list[tuple[Any, ...]]:
         if connection.dialect.name != "sqlite":
             return super().rows(connection, values)
-        listed = self._execute(connection, values).scalar_one()
-        return [self._converted(row, connection.dialect) for row in json.loads(listed)]
+        [(listed,)] = self._execute(connection, values)
+        return self._converted(json.loads(listed), connection.dialect)
+
+
+@dataclass(frozen=True)
+class _Parameter:
+    """What a parameter of the driver's is filled with: a value of that name, or one that is part of the statement."""
+
+    name: str
+    is_fixed: bool
+    fixed: Any
+    convert: _Convert | None
 
 
 @dataclass(frozen=True)
 class _Compiled:
-    """SQL for the driver, and what each parameter goes through on its way there."""
+    """SQL for the driver, and its parameters in their order."""
 
     text: str
-    order: tuple[str, ...]  # of the parameters, where they are given by place
     is_positional: bool
-    conversions: tuple[tuple[str, _Convert | None], ...]
-    fixed: Mapping[str, Any]  # values that are part of the statement
+    slots: tuple[_Parameter, ...]
 
     def parameters(self, values: Mapping[str, Any]) -> Any:
-        given = {name: convert(values[name]) if convert else values[name] for name, convert in self.conversions}
-        if self.fixed:
-            given.update(self.fixed)
-        return tuple([given[name] for name in self.order]) if self.is_positional else given
+        given = [
+            slot.fixed if slot.is_fixed else slot.convert(values[slot.name]) if slot.convert else values[slot.name]
+            for slot in self.slots
+        ]
+        return given if self.is_positional else dict(zip([slot.name for slot in self.slots], given, strict=True))
 
 
 def _compile(statement: Executable, dialect: Dialect) -> _Compiled:
     compiled: Any = statement.compile(dialect=dialect)  # type: ignore[attr-defined]
-    conversions: list[tuple[str, _Convert | None]] = []
-    fixed: dict[str, Any] = {}
+    slots: dict[str, _Parameter] = {}
     for parameter, name in compiled.bind_names.items():
         convert = parameter.type.dialect_impl(dialect).bind_processor(dialect)
-        if parameter.required:
-            conversions.append((name, convert))
-        else:
-            fixed[name] = convert(parameter.effective_value) if convert else parameter.effective_value
-    order = tuple(compiled.positiontup or ())
-    return _Compiled(str(compiled), order, compiled.positional, tuple(conversions), fixed)
+        fixed = None if parameter.required else parameter.effective_value
+        if convert and not parameter.required:
+            fixed = convert(fixed)
+        slots[name] = _Parameter(name, not parameter.required, fixed, convert)
+    order = compiled.positiontup if compiled.positional else slots
+    return _Compiled(str(compiled), compiled.positional, tuple(slots[name] for name in order))
 
 
 def _result_conversions(query: Select[*tuple[Any, ...]], dialect: Dialect) -> tuple[tuple[int, _Convert], ...]:

@@ -19,7 +19,10 @@ MOST_REPLY_LINES = 512
 LONGEST_LINE = 8 * 1024
 _CHUNK = 8 * 1024
 _TLS_RECORD_STARTS = (b"\x15\x03", b"\x16\x03")  # alert, handshake (RFC 8446 5.1)
-_SEPARATORS = (b" ", b"-", b"")
+# Of a reply line (RFC 5321 4.2): its code, and whether it is the last one.
+_LINE_STARTS = {
+    b"%d%b" % (code, separator): (code, separator != b"-") for code in range(200, 600) for separator in (b" ", b"-", b"")
+}
 
 
 class WireFault(Exception):
@@ -83,16 +86,17 @@ class Wire:
         code, octets, asked_at = 0, 0, 0.0
         texts: list[bytes] = []
         while True:
-            line_end = self._buffer.find(b"\n")
+            buffer = self._buffer
+            line_end = buffer.find(b"\n")
             if line_end < 0:
                 asked_at = asked_at or monotonic()
                 self._receive(asked_at, seconds, is_started=bool(texts))
                 continue
             if line_end > LONGEST_LINE:
                 raise _too_long()
-            line, self._buffer = self._buffer[:line_end], self._buffer[line_end + 1 :]
+            self._buffer = buffer[line_end + 1 :]
             octets += line_end
-            line_code, is_last, text = self._parse(line.removesuffix(b"\r"))
+            line_code, is_last, text = self._parse(buffer[:line_end].removesuffix(b"\r"))
             if texts and line_code != code:
                 raise WireFault("smtp.malformed_reply", f"one reply with two codes, {code} and {line_code}")
             code = line_code
@@ -171,13 +175,12 @@ class Wire:
 
     def _parse(self, line: bytes) -> tuple[int, bool, bytes]:
         """The code of a reply line, whether it is the last one, and its text (RFC 5321 4.2.1)."""
-        code, separator = line[:3], line[3:4]
-        number = int(code) if len(code) == 3 and code.isdigit() else 0
-        if not 200 <= number <= 599 or separator not in _SEPARATORS:
+        start = _LINE_STARTS.get(line[:4])
+        if start is None:
             raise self._no_reply(line)
         if self._transcript is not None:
             self._transcript.server(line)
-        return number, separator != b"-", line[4:]
+        return *start, line[4:]
 
     def _no_reply(self, line: bytes) -> WireFault:
         if line.startswith(_TLS_RECORD_STARTS):

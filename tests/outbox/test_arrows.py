@@ -225,7 +225,7 @@ def _start(outbox: Outbox, id: UUID) -> None:
 
 def _started(outbox: Outbox, id: UUID, *, owner: str, now: datetime) -> list[int]:
     row = outbox.delivery(id)
-    claimed = Claimed(*(getattr(row, name) for name in Claimed.__slots__))
+    claimed = Claimed(*(getattr(row, name) for name in Claimed._fields))
     with writing(outbox.engine).begin() as connection:
         started = contents.start(connection, [claimed], owner=owner, now=now, lease=timedelta(minutes=1))
     return [one.id for one, _ in started]
