@@ -21,7 +21,9 @@ _CHUNK = 8 * 1024
 _TLS_RECORD_STARTS = (b"\x15\x03", b"\x16\x03")  # alert, handshake (RFC 8446 5.1)
 # Of a reply line (RFC 5321 4.2): its code, and whether it is the last one.
 _LINE_STARTS = {
-    b"%d%b" % (code, separator): (code, separator != b"-") for code in range(200, 600) for separator in (b" ", b"-", b"")
+    b"%d%b" % (code, separator): (code, separator != b"-")
+    for code in range(200, 600)
+    for separator in (b" ", b"-", b"")
 }
 
 
