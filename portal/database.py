@@ -10,15 +10,16 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Computed, DateTime, Dialect, MetaData, event, exc
+from sqlalchemy.dialects.sqlite import DATETIME as SQLITE_DATETIME
 from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.ext.compiler import compiles
-from sqlalchemy.types import TypeDecorator
+from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from portal.write_turns import TurnTakingConnection, WriteTurns, connection_in_turn
 
@@ -34,24 +35,35 @@ metadata = MetaData(naming_convention=NAMING_CONVENTION)
 _BEGIN = "portal_begin"
 
 
+class _UtcText(SQLITE_DATETIME):
+    """Aware moments in UTC, in the text that SQLAlchemy writes for naive ones: in C, both ways."""
+
+    def bind_processor(self, _dialect: Dialect) -> Callable[[datetime | None], str | None]:
+        return lambda moment: None if moment is None else moment.isoformat(" ", "microseconds")[:-6]  # without +00:00
+
+    def result_processor(self, _dialect: Dialect, _coltype: object) -> Callable[[str | None], datetime | None]:
+        return lambda text: None if text is None else datetime.fromisoformat(text + "+00:00")
+
+
 class UtcDateTime(TypeDecorator[datetime]):
     """An aware moment in UTC: `timestamptz` on PostgreSQL, sortable text on SQLite. Naive values are refused."""
 
     impl = DateTime(timezone=True)
     cache_ok = True
 
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        if value is None:
-            return None
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        kind: TypeEngine[Any] = _UtcText() if dialect.name == "sqlite" else DateTime(timezone=True)  # type: ignore[no-untyped-call]
+        return dialect.type_descriptor(kind)
+
+    def process_bind_param(self, value: datetime | None, _dialect: Dialect) -> datetime | None:
+        if value is None or value.tzinfo is UTC:
+            return value
         if value.tzinfo is None:
             raise ValueError("a moment without a time zone cannot be stored")
-        moment = value if value.tzinfo is UTC else value.astimezone(UTC)
-        return moment.replace(tzinfo=None) if dialect.name == "sqlite" else moment
+        return value.astimezone(UTC)
 
     def process_result_value(self, value: datetime | None, _dialect: Dialect) -> datetime | None:
-        if value is None:
-            return None
-        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+        return value if value is None or value.tzinfo is UTC else value.astimezone(UTC)
 
 
 class KeptByDatabase(Computed):

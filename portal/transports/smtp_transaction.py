@@ -10,6 +10,7 @@ trip. Of its content nothing is out then: until its own dot it is not sent, what
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 
 from portal.transports import (
     Abandoned,
@@ -50,6 +51,7 @@ class Transaction:
         self._seconds = conversation.settings.timeout_seconds
         self._round = _ROUND if conversation.capabilities.pipelining else 1
         self._commands: list[bytes] = []
+        self._content: bytes | None = None  # stuffed already
         self._sent = 0  # commands
         self._answered = 0  # commands, too
         self._refused: dict[int, RawReply] = {}  # by the recipient's place in `rcpt_to`
@@ -60,7 +62,7 @@ class Transaction:
         if not self.was_announced:
             self._commands = envelope_commands(self.message, self.conversation.capabilities)
         self.can_go_on = not self.was_announced  # the server may wait for content already
-        content = stuffed_content(self.message.content)
+        content = self._content if self._content is not None else stuffed_content(self.message.content)
         self.can_go_on = False
         raw = self._next_reply(Step.SENDER)
         if raw.code >= 300:
@@ -95,6 +97,11 @@ class Transaction:
         ahead._commands, ahead._sent, ahead.was_announced = commands, len(commands), True
         return ahead
 
+    def _stuff(self) -> None:
+        """Prepare the content while the server is busy with the message before."""
+        with suppress(TransportError):  # it is told in its own turn
+            self._content = stuffed_content(self.message.content)
+
     def _next_reply(self, step: Step) -> RawReply:
         """The reply to the next command, which is sent before if it was not yet."""
         try:
@@ -115,7 +122,12 @@ class Transaction:
             return self._refuse_all(Step.CONTENT, early, is_out_of_turn=True)
         if not may_proceed():
             raise Abandoned
-        return self._send_dot(b"" if is_large else content, ahead) or self._answer_to_dot(ahead)
+        lost = self._send_dot(b"" if is_large else content, ahead)
+        if lost is not None:
+            return lost
+        if ahead is not None:
+            ahead._stuff()
+        return self._answer_to_dot(ahead)
 
     def _send_dot(self, before: bytes, ahead: Transaction | None) -> SendReport | None:
         """The point of no return. A report where that failed, None where the dot is out."""
