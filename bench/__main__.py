@@ -50,8 +50,24 @@ def cpu_loop_seconds() -> float:
     return time.perf_counter() - started
 
 
+def stolen_share(before: tuple[int, int]) -> float:
+    """What part of the processors' time the machine's host gave to others since `processor_ticks` answered that."""
+    stolen, all_ = processor_ticks()
+    return (stolen - before[0]) / max(all_ - before[1], 1)
+
+
+def processor_ticks() -> tuple[int, int]:
+    """Ticks that the host took for others, and all (proc_stat(5)); nothing where the system does not tell."""
+    try:
+        ticks = [int(word) for word in Path("/proc/stat").read_text().splitlines()[0].split()[1:9]]
+    except OSError:
+        return 0, 0
+    return ticks[7], sum(ticks)
+
+
 def run_case(name: str, sink: SinkProcess, messages: int, load: str) -> dict[str, Any]:
     """One case in a process of its own, with a folder of its own; the sink's count proves the work."""
+    before = processor_ticks()
     with tempfile.TemporaryDirectory() as folder:
         done = subprocess.run(
             [sys.executable, "-m", f"bench.{name}_case", str(sink.port), str(messages), folder, load],
@@ -69,6 +85,7 @@ def run_case(name: str, sink: SinkProcess, messages: int, load: str) -> dict[str
         "distinct": taken["distinct"] - WARM_UP,
         "octets_per_message": taken["octets"] // max(taken["messages"], 1),
         "connections": taken["connections"],
+        "stolen": stolen_share(before),
     }
 
 
@@ -84,7 +101,8 @@ def print_row(round_number: int, load: str, name: str, row: dict[str, Any]) -> N
         f"round {round_number}  {load:<9}  {name:<12} {row['per_second']:7.0f} msg/s  "
         f"{row['cpu_ms_per_message']:.3f} ms CPU/msg  "
         f"{row['peak_kb'] / 1024:4.0f} MB  {row['taken']} taken, {row['distinct']} distinct, "
-        f"{row['octets_per_message']} octets, {row['connections']} connections, synchronous={row['synchronous']}",
+        f"{row['octets_per_message']} octets, {row['connections']} connections, synchronous={row['synchronous']}, "
+        f"{row['stolen']:.0%} of the processors taken by the host for others",
         flush=True,
     )
 

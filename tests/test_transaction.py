@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 from flask import Flask
@@ -81,3 +81,33 @@ def test_a_moment_without_a_time_zone_is_refused(notes: Flask) -> None:
 
     with notes.app_context(), pytest.raises(StatementError, match="without a time zone"), unit_of_work() as session:
         session.execute(NOTE.insert().values(word="x", at=naive))
+
+
+@pytest.mark.parametrize(
+    "at",
+    [
+        datetime(2026, 11, 21, 12, tzinfo=UTC),
+        datetime(2026, 11, 21, 12, 0, 0, 1, tzinfo=timezone(timedelta(hours=5, minutes=30))),
+        datetime(476, 9, 4, 23, 59, 59, 999999, tzinfo=UTC),
+        None,
+    ],
+)
+def test_a_moment_comes_back_in_utc_to_the_microsecond(notes: Flask, at: datetime | None) -> None:
+    with notes.app_context():
+        with unit_of_work() as session:
+            session.execute(NOTE.insert().values(word="x", at=at))
+
+        found = db.session.scalars(select(NOTE.c.at).where(NOTE.c.at.is_not_distinct_from(at))).one()
+
+    assert found == at
+    assert found is None or found.tzinfo is UTC
+
+
+def test_moments_are_in_order_as_they_are_stored(notes: Flask) -> None:
+    first = datetime(2026, 11, 21, 12, tzinfo=UTC)
+    moments = [first, first + timedelta(microseconds=1), first + timedelta(seconds=1)]
+    with notes.app_context():
+        with unit_of_work() as session:
+            session.execute(NOTE.insert(), [{"at": at} for at in reversed(moments)])
+
+        assert list(db.session.scalars(select(NOTE.c.at).order_by(NOTE.c.at))) == moments

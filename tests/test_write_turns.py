@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import create_engine, text
 from sqlalchemy.engine import Engine
+from sqlalchemy.exc import OperationalError
 
 from portal.database import configure, engine_options, writing
 from portal.write_turns import WriteTurns, connection_in_turn
@@ -255,7 +256,7 @@ def test_a_transaction_that_cannot_begin_gives_the_turn_back(engine: Engine, tmp
         connection.exec_driver_sql("pragma busy_timeout=1")
     stranger.execute("begin immediate")  # a program that knows nothing of turns
 
-    with pytest.raises(Exception, match="locked"), writing(engine).begin():
+    with pytest.raises(OperationalError, match="locked"), writing(engine).begin():
         pass
 
     assert turns_of(tmp_path / "portal.sqlite3", wait_seconds=0.05).take()

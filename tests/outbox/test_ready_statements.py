@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from sqlalchemy import bindparam, insert, select, update
+from sqlalchemy import Column, MetaData, Table, Text, bindparam, insert, select, update
 from sqlalchemy.engine import Engine
+from sqlalchemy.exc import DBAPIError
 
 from portal.database import writing
 from portal.outbox.id_lists import id_list, is_among
@@ -70,3 +71,17 @@ def test_a_parameter_without_a_value_is_named(engine: Engine) -> None:
 
     with engine.connect() as connection, pytest.raises(KeyError, match="whose"):
         ready.run(connection, {})
+
+
+def test_what_the_database_refuses_is_told_as_sqlalchemy_tells_it(engine: Engine) -> None:
+    missing = Table("no_such_table", MetaData(), Column("word", Text))
+    query = select(missing).where(missing.c.word == bindparam("given"))
+
+    with engine.connect() as connection, pytest.raises(DBAPIError) as by_sqlalchemy:
+        connection.execute(query, {"given": "a secret"})
+    with engine.connect() as connection, pytest.raises(DBAPIError) as ready:
+        ReadyQuery(lambda _: query).rows(connection, {"given": "a secret"})
+
+    assert type(ready.value) is type(by_sqlalchemy.value)
+    assert str(ready.value.orig) == str(by_sqlalchemy.value.orig)
+    assert "a secret" not in str(ready.value)
