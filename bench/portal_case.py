@@ -129,6 +129,9 @@ class Backlog:
         """Whether any delivery has not ended; answered from a small index."""
         return self._connection.execute("select 1 from delivery where ended_at is null limit 1").fetchone() is not None
 
+    def close(self) -> None:
+        self._connection.close()
+
 
 def sent(app: Flask) -> int:
     with app.app_context(), db.engine.connect() as connection:
@@ -150,6 +153,7 @@ def main() -> None:
     seconds, cpu_seconds = time.perf_counter() - started, time.process_time() - cpu
     stop.set()
     worker.join()
+    backlog.close()
     with app.app_context(), db.engine.connect() as connection:
         synchronous = synchronous_level(connection)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -9,13 +9,12 @@ write fails at once with a busy snapshot, whatever the timeout. Writers of all p
 from __future__ import annotations
 
 import os
-import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Computed, DateTime, Dialect, MetaData, event, exc
+from sqlalchemy import Computed, DateTime, Dialect, MetaData, event
 from sqlalchemy.dialects.sqlite import DATETIME as SQLITE_DATETIME
 from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.ext.compiler import compiles
@@ -42,7 +41,7 @@ class _UtcText(SQLITE_DATETIME):
         return lambda moment: None if moment is None else moment.isoformat(" ", "microseconds")[:-6]  # without +00:00
 
     def result_processor(self, _dialect: Dialect, _coltype: object) -> Callable[[str | None], datetime | None]:
-        return lambda text: None if text is None else datetime.fromisoformat(text + "+00:00")
+        return lambda text: None if text is None else _in_utc(datetime.fromisoformat(text))
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -63,7 +62,14 @@ class UtcDateTime(TypeDecorator[datetime]):
         return value.astimezone(UTC)
 
     def process_result_value(self, value: datetime | None, _dialect: Dialect) -> datetime | None:
-        return value if value is None or value.tzinfo is UTC else value.astimezone(UTC)
+        return None if value is None else _in_utc(value)
+
+
+def _in_utc(moment: datetime) -> datetime:
+    """What the database says without a time zone is in UTC."""
+    if moment.tzinfo is None:
+        return moment.replace(tzinfo=UTC)
+    return moment if moment.tzinfo is UTC else moment.astimezone(UTC)
 
 
 class KeptByDatabase(Computed):
@@ -113,22 +119,6 @@ def synchronous_level(connection: Connection) -> str:
     return str(connection.exec_driver_sql(statement).scalar())
 
 
-def execute_by_driver(connection: Connection, statement: str, parameters: Sequence[Any] = ()) -> list[Any]:
-    """Execute it by SQLite's driver, without what SQLAlchemy does for each statement; returns the rows, if any.
-
-    It begins no transaction.
-
-    Raises SQLAlchemyError as SQLAlchemy itself would.
-    """
-    driver: Any = connection.connection.driver_connection
-    try:
-        rows: list[Any] = driver.execute(statement, parameters).fetchall()
-    except sqlite3.Error as error:
-        kind = getattr(exc, type(error).__name__, exc.DBAPIError)
-        raise kind(statement, None, error, hide_parameters=True) from error
-    return rows
-
-
 def sqlite_path(engine: Engine) -> Path | None:
     """The database's file, or None where it is not SQLite."""
     name = engine.url.database
@@ -151,11 +141,11 @@ def _begin_sqlite(connection: Connection) -> None:
     mode = connection.get_execution_options().get(_BEGIN, "")
     driver = connection.connection.driver_connection
     if not mode or not isinstance(driver, TurnTakingConnection):
-        execute_by_driver(connection, f"BEGIN {mode}".rstrip())
+        connection.exec_driver_sql(f"BEGIN {mode}".rstrip())
         return
     driver.take_turn()
     try:
-        execute_by_driver(connection, f"BEGIN {mode}")
+        connection.exec_driver_sql(f"BEGIN {mode}")
     except BaseException:
         driver.give_back_turn()
         raise

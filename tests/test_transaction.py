@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta, timezone
 import pytest
 from flask import Flask
 from sqlalchemy import Column, MetaData, Table, Text, select, text
+from sqlalchemy.dialects import sqlite
 from sqlalchemy.exc import StatementError
 
 from portal.database import UtcDateTime, synchronous_level
@@ -101,6 +102,17 @@ def test_a_moment_comes_back_in_utc_to_the_microsecond(notes: Flask, at: datetim
 
     assert found == at
     assert found is None or found.tzinfo is UTC
+
+
+@pytest.mark.parametrize(
+    ("stored", "hour"), [("2026-11-21 12:00:00", 12), ("2026-11-21", 0), ("2026-11-21T12:00:00+02:00", 10)]
+)
+def test_a_moment_that_somebody_wrote_into_sqlite_by_hand_is_read_as_utc(stored: str, hour: int) -> None:
+    dialect = sqlite.dialect()
+    read = UtcDateTime().dialect_impl(dialect).result_processor(dialect, None)
+
+    assert read is not None
+    assert read(stored) == datetime(2026, 11, 21, hour, tzinfo=UTC)
 
 
 def test_moments_are_in_order_as_they_are_stored(notes: Flask) -> None:

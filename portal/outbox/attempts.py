@@ -60,7 +60,7 @@ class Attempts:
             parts = outcomes.parts_of_error(loaded, raised, now=self._clock(), chance=self._chance)
         except Exception:  # noqa: BLE001 - a flaw of ours in one message must not stop the others
             parts = self._unexpected(loaded, way_out, may_have_left=permit.was_given)
-        if way_out.is_fallback:
+        if way_out.is_fallback:  # others spare nothing, and need no look at the clock
             parts = outgrown.spared(loaded, way_out, parts, now=self._clock())
         elapsed_ms = round((time.monotonic() - since) * 1000)
         return Outcome(

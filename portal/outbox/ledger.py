@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
@@ -215,20 +215,14 @@ class Ledger:
         for pause in news:
             _log.warning("way out paused", connection=way_out.name, code=pause.code, step=pause.step, said=pause.said)
             if self.surroundings.on_paused is not None:
-                try:
-                    self.surroundings.on_paused(way_out.connection_id, pause, now)
-                except Exception:  # noqa: BLE001 - what is committed stays, whatever a hook makes of it
-                    _log.exception("a hook failed", hook="on_paused")
+                _call("on_paused", self.surroundings.on_paused, way_out.connection_id, pause, now)
         self._tell_ends(ended, now)
 
     def _tell_ends(self, ended: Sequence[Ended], now: datetime) -> None:
         if self.surroundings.on_end_state is None:
             return
         for message_id, state in ended:
-            try:
-                self.surroundings.on_end_state(message_id, state, now)
-            except Exception:  # noqa: BLE001 - what is committed stays, whatever a hook makes of it
-                _log.exception("a hook failed", hook="on_end_state")
+            _call("on_end_state", self.surroundings.on_end_state, message_id, state, now)
 
 
 def shows_that_it_works(outcome: Outcome) -> bool:
@@ -239,6 +233,13 @@ def shows_that_it_works(outcome: Outcome) -> bool:
     if isinstance(error, (PermanentError, SenderRefused)):
         return error.reply is not None
     return isinstance(error, TransientError) and error.step not in CONNECTING and error.reply is not None
+
+
+def _call(name: str, hook: Callable[..., None], *arguments: object) -> None:
+    try:
+        hook(*arguments)
+    except Exception:  # noqa: BLE001 - what is committed stays, whatever a hook makes of it
+        _log.exception("a hook failed", hook=name)
 
 
 def _log_outcomes(outcomes: Sequence[Outcome]) -> None:

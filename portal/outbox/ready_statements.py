@@ -1,21 +1,20 @@
 """Statements that are compiled once for each dialect and then handed to the driver as they are.
 
 A busy worker runs the same few statements with every slice. What SQLAlchemy does anew at each execution, and for each
-row with the result's columns, costs more than the database's own work. SQLite's driver is asked directly: there
-nothing is left that SQLAlchemy would add but its errors, which are raised all the same.
+row with the result's columns, costs more than the database's own work. SQLite's driver is asked directly, so that no
+listener of SQLAlchemy's for single statements hears of them there.
 """
 
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Executable, Select, func, select
+from sqlalchemy import ColumnElement, Executable, Select, exc, func, select
 from sqlalchemy.engine import Connection, Dialect
-
-from portal.database import execute_by_driver
 
 _Convert = Callable[[Any], Any]
 
@@ -23,7 +22,7 @@ _Convert = Callable[[Any], Any]
 class ReadyStatement:
     """Made from a statement for a dialect's name. Its parameters are `bindparam`s; none is an expanding one (IN).
 
-    Run in a transaction that has begun; a single read needs none.
+    A column's default of Python's is not filled in: whoever inserts gives each value.
     """
 
     def __init__(self, build: Callable[[str], Executable]) -> None:
@@ -37,7 +36,7 @@ class ReadyStatement:
     def _execute(self, connection: Connection, values: Mapping[str, Any]) -> Sequence[Sequence[Any]]:
         compiled = self._for(connection.dialect)
         if connection.dialect.name == "sqlite":
-            return execute_by_driver(connection, compiled.text, compiled.parameters(values))
+            return _execute_by_driver(connection, compiled.text, compiled.parameters(values))
         result = connection.exec_driver_sql(compiled.text, compiled.parameters(values))
         return result.all() if result.returns_rows else ()
 
@@ -114,7 +113,7 @@ class _Compiled:
             slot.fixed if slot.is_fixed else slot.convert(values[slot.name]) if slot.convert else values[slot.name]
             for slot in self.slots
         ]
-        return given if self.is_positional else dict(zip([slot.name for slot in self.slots], given, strict=True))
+        return tuple(given) if self.is_positional else dict(zip([slot.name for slot in self.slots], given, strict=True))
 
 
 def _compile(statement: Executable, dialect: Dialect) -> _Compiled:
@@ -128,6 +127,19 @@ def _compile(statement: Executable, dialect: Dialect) -> _Compiled:
         slots[name] = _Parameter(name, not parameter.required, fixed, convert)
     order = compiled.positiontup if compiled.positional else slots
     return _Compiled(str(compiled), compiled.positional, tuple(slots[name] for name in order))
+
+
+def _execute_by_driver(connection: Connection, statement: str, parameters: tuple[Any, ...]) -> list[Any]:
+    """Execute it by SQLite's driver; returns the rows, if any. Raises the kind of error that SQLAlchemy makes of it."""
+    if not connection.in_transaction():
+        connection.begin()  # as SQLAlchemy does; it refuses where a transaction has just ended
+    driver: Any = connection.connection.driver_connection
+    try:
+        rows: list[Any] = driver.execute(statement, parameters).fetchall()
+    except sqlite3.Error as error:
+        kind = getattr(exc, type(error).__name__, exc.DBAPIError)
+        raise kind(statement, None, error, hide_parameters=True) from error
+    return rows
 
 
 def _result_conversions(query: Select[*tuple[Any, ...]], dialect: Dialect) -> tuple[tuple[int, _Convert], ...]:

@@ -98,8 +98,8 @@ class Transaction:
         return ahead
 
     def _stuff(self) -> None:
-        """Prepare the content while the server is busy with the message before."""
-        with suppress(TransportError):  # it is told in its own turn
+        """Prepare the content while the server is busy with the message before, whose fate it must not touch."""
+        with suppress(Exception):  # it is told in its own turn
             self._content = stuffed_content(self.message.content)
 
     def _next_reply(self, step: Step) -> RawReply:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from sqlalchemy import Column, MetaData, Table, Text, bindparam, insert, select, update
 from sqlalchemy.engine import Engine
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, InvalidRequestError
 
 from portal.database import writing
 from portal.outbox.id_lists import id_list, is_among
@@ -71,6 +71,20 @@ def test_a_parameter_without_a_value_is_named(engine: Engine) -> None:
 
     with engine.connect() as connection, pytest.raises(KeyError, match="whose"):
         ready.run(connection, {})
+
+
+def test_nothing_is_written_behind_the_end_of_a_transaction(outbox: Outbox) -> None:
+    id = outbox.add()
+    ready = ReadyStatement(lambda _: update(Delivery).values(attempt_number=7))
+
+    with writing(outbox.engine).begin() as connection:
+        connection.rollback()
+        with pytest.raises(InvalidRequestError):
+            ready.run(connection, {})
+    with writing(outbox.engine).connect() as connection:
+        ready.run(connection, {})
+
+    assert outbox.delivery(id).attempt_number == 0
 
 
 def test_what_the_database_refuses_is_told_as_sqlalchemy_tells_it(engine: Engine) -> None:

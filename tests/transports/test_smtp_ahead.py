@@ -4,8 +4,18 @@ from __future__ import annotations
 
 import pytest
 
-from portal.transports import Abandoned, OutgoingMessage, PermanentError, QuotaReached, Reply, Verdict
+from portal.transports import (
+    Abandoned,
+    OutgoingMessage,
+    PermanentError,
+    QuotaReached,
+    Reply,
+    Step,
+    Verdict,
+    smtp_transaction,
+)
 from portal.transports.smtp import MOST_MESSAGES
+from portal.transports.smtp_envelope import stuffed_content
 from tests.outside.smtp_server import SMTPServer
 from tests.transports.conftest import MakeTransport, always, message
 
@@ -196,6 +206,26 @@ def test_what_the_server_cannot_take_is_told_in_its_own_turn(transport_to: MakeT
             transport.send(unsuitable, may_proceed=always)
 
         assert caught.value.code == "smtp.smtputf8_missing"
+
+
+@pytest.mark.parametrize("fault", [MemoryError, PermanentError(Step.CONTENT, code="smtp.bare_newline")])
+def test_what_is_wrong_with_the_next_content_leaves_the_message_before_it_sent(
+    server: SMTPServer, transport_to: MakeTransport, monkeypatch: pytest.MonkeyPatch, fault: Exception
+) -> None:
+    def stuffed(content: bytes) -> bytes:
+        if content == LONGER.content:
+            raise fault
+        return stuffed_content(content)
+
+    monkeypatch.setattr(smtp_transaction, "stuffed_content", stuffed)
+    transport = transport_to(server)
+
+    sent = transport.send(FIRST, may_proceed=always, following=LONGER)
+    with pytest.raises((MemoryError, PermanentError)):
+        transport.send(LONGER, may_proceed=always)
+
+    assert sent.recipients[0].verdict is Verdict.SENT
+    assert recipients(server) == [FIRST.rcpt_to]
 
 
 def test_nothing_goes_ahead_where_pipelining_is_not_offered(transport_to: MakeTransport) -> None:
