@@ -51,8 +51,9 @@ class UtcDateTime(TypeDecorator[datetime]):
     cache_ok = True
 
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
-        kind: TypeEngine[Any] = _UtcText() if dialect.name == "sqlite" else DateTime(timezone=True)  # type: ignore[no-untyped-call]
-        return dialect.type_descriptor(kind)
+        if dialect.name != "sqlite":
+            return super().load_dialect_impl(dialect)
+        return _UtcText()  # type: ignore[no-untyped-call]
 
     def process_bind_param(self, value: datetime | None, _dialect: Dialect) -> datetime | None:
         if value is None or value.tzinfo is UTC:
