@@ -29,8 +29,8 @@ def add_attempts(connection: Connection, rows: Sequence[dict[str, Any]]) -> None
 @lru_cache(maxsize=_AT_ONCE)
 def _insert(count: int) -> tuple[ReadyStatement, tuple[str, ...]]:
     """For so many rows, and its parameters in the order of the rows and `COLUMNS`."""
-    names = [{name: f"{name}_{number}" for name in COLUMNS} for number in range(count)]
-    rows = [{name: bindparam(given, type_=_TABLE.c[name].type) for name, given in row.items()} for row in names]
-    return ReadyStatement(lambda _: insert(_TABLE).values(rows).inline()), tuple(
-        given for row in names for given in row.values()
-    )
+    rows = [
+        {name: bindparam(f"{name}_{number}", type_=_TABLE.c[name].type) for name in COLUMNS} for number in range(count)
+    ]
+    parameters = tuple(parameter.key for row in rows for parameter in row.values())
+    return ReadyStatement(lambda _: insert(_TABLE).values(rows).inline()), parameters

@@ -14,7 +14,6 @@ import threading
 import time
 from collections.abc import Collection, Iterable
 from datetime import datetime, timedelta
-from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import ColumnElement, Interval, bindparam, func, select
@@ -39,7 +38,6 @@ def moment(connection: Connection, now: datetime, after: timedelta = timedelta(0
     return now + after
 
 
-@lru_cache(maxsize=4)
 def lease_end(dialect: str) -> ColumnElement[Any]:
     """The same for statements that are built once: an SQL expression over `lease_parameters`."""
     if dialect == "postgresql":
