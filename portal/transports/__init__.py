@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import StrEnum
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from portal.wording import Text
 
@@ -141,6 +141,32 @@ class Transport(Protocol):
 
     def close(self) -> None:
         """End the conversation politely; never raises."""
+
+
+@runtime_checkable
+class NonBlockingTransport(Transport, Protocol):
+    """A `Transport` that can be left alone while its server thinks, so that one thread may drive several.
+
+    Each message takes `send`, or else `start` and then `advance` until it answers; `finish` goes on, and waits.
+    Between `start` and the answer nothing else is called but `fileno` and `close`, which forsakes the message.
+    """
+
+    def can_start(self, message: OutgoingMessage) -> bool:
+        """Whether all that `advance` does for this message takes no waiting for the server."""
+
+    def start(
+        self, message: OutgoingMessage, *, may_proceed: Callable[[], bool], following: OutgoingMessage | None = None
+    ) -> None:
+        """Take up a message that `can_start`; the rest as `send`."""
+
+    def advance(self) -> SendReport | None:
+        """Go on as far as that takes no waiting; None when it is the server's turn. Raises as `send`."""
+
+    def finish(self) -> SendReport:
+        """Go on to the end as `send`, and wait for the server where it must."""
+
+    def fileno(self) -> int:
+        """What becomes readable when the server has said something; -1 where nothing but `finish` can go on."""
 
 
 @dataclass(frozen=True)

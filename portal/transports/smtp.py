@@ -6,6 +6,7 @@ from collections.abc import Callable
 from functools import cache, partial
 from pathlib import Path
 from time import monotonic
+from typing import NamedTuple
 
 from portal.network.policy import MailPolicy
 from portal.transports import OutgoingMessage, SendReport, Step, TransientError, TransportError
@@ -20,6 +21,15 @@ MOST_MESSAGES = 250  # on one connection; a server that allows fewer says 421, a
 MOST_IDLE_SECONDS = 30.0
 _MOST_SECONDS_OF_A_MESSAGE = 900.0
 _UNSEEN_SECONDS = 1.0  # after a shorter pause nobody looks whether the server is still there
+_MOST_OCTETS_AT_ONCE = 32 * 1024  # the system takes so much without waiting where nothing else is on its way out
+_MOST_RECIPIENTS_AT_ONCE = 20
+
+
+class _UnderWay(NamedTuple):
+    message: OutgoingMessage
+    transaction: Transaction | None  # None: it is to be said over a new connection
+    may_proceed: Callable[[], bool]
+    following: OutgoingMessage | None
 
 
 class SMTPTransport:
@@ -54,6 +64,7 @@ class SMTPTransport:
         self._needs_reset = False
         self._announced: Transaction | None = None  # whose envelope the server has heard already
         self._announces = True  # until a server loses what is said behind a dot
+        self._under_way: _UnderWay | None = None
 
     def send(
         self, message: OutgoingMessage, *, may_proceed: Callable[[], bool], following: OutgoingMessage | None = None
@@ -61,19 +72,78 @@ class SMTPTransport:
         """As `Transport.send`. A message takes at most 15 minutes once the connection stands."""
         transaction = self._continued(message) or self._begun(message)
         if transaction is not None:
+            self._enter(transaction)
+        return self._finish(_UnderWay(message, transaction, may_proceed, following))
+
+    def can_start(self, message: OutgoingMessage) -> bool:
+        """As `NonBlockingTransport.can_start`: on a connection in steady use, by a server that has PIPELINING."""
+        conversation = self._conversation
+        if conversation is None or len(message.content) > _MOST_OCTETS_AT_ONCE:
+            return False
+        if self._announced is not None:
+            return self._announced.message is message
+        return (
+            conversation.capabilities.pipelining
+            and len(message.rcpt_to) <= _MOST_RECIPIENTS_AT_ONCE
+            and self._messages < MOST_MESSAGES
+            and not (self._needs_reset or conversation.wire.has_more)
+            and self._clock() - self._used_at < _UNSEEN_SECONDS
+        )
+
+    def start(
+        self, message: OutgoingMessage, *, may_proceed: Callable[[], bool], following: OutgoingMessage | None = None
+    ) -> None:
+        """As `NonBlockingTransport.start`."""
+        transaction = self._continued(message)
+        if transaction is None and self._conversation is not None:
+            transaction = Transaction(self._conversation, message)
+        if transaction is not None:
+            self._enter(transaction)
+        self._under_way = _UnderWay(message, transaction, may_proceed, following)
+
+    def advance(self) -> SendReport | None:
+        """As `NonBlockingTransport.advance`."""
+        under_way, self._under_way = self._taken_up(), None
+        transaction = under_way.transaction
+        if transaction is not None:
             try:
-                return self._run(transaction, may_proceed, following)
+                report = transaction.advance(under_way.may_proceed, self._following(under_way))
             except TransientError as error:
-                if not _proves_stale(error, was_announced=transaction.was_announced):
-                    raise
-                self._announces = self._announces and not (transaction.was_announced and error.reply is None)
-        return self._run(Transaction(self._opened(), message), may_proceed, following)
+                self._leave(transaction)
+                self._judge_stale(error, transaction)
+                under_way = under_way._replace(transaction=None)
+            except BaseException:
+                self._leave(transaction)
+                raise
+            else:
+                if report is not None:
+                    self._leave(transaction)
+                    return report
+        self._under_way = under_way
+        return None
+
+    def finish(self) -> SendReport:
+        """As `NonBlockingTransport.finish`."""
+        under_way, self._under_way = self._taken_up(), None
+        return self._finish(under_way)
+
+    def fileno(self) -> int:
+        """As `NonBlockingTransport.fileno`."""
+        is_to_be_said_anew = self._under_way is not None and self._under_way.transaction is None
+        if self._conversation is None or is_to_be_said_anew:
+            return -1
+        return self._conversation.wire.socket.fileno()
 
     def close(self) -> None:
         """As `Transport.close`; waits a second at most for the server's farewell."""
         self._forsake_announced()
         conversation, self._conversation = self._conversation, None
-        if conversation is not None:
+        under_way, self._under_way = self._under_way, None
+        if conversation is None:
+            return
+        if under_way is not None:
+            conversation.drop()  # in the midst of a message a farewell may be taken for its content
+        else:
             conversation.farewell()
 
     def _continued(self, message: OutgoingMessage) -> Transaction | None:
@@ -102,23 +172,51 @@ class SMTPTransport:
         self._messages, self._needs_reset = 0, False
         return self._conversation
 
-    def _run(
-        self, transaction: Transaction, may_proceed: Callable[[], bool], following: OutgoingMessage | None
-    ) -> SendReport:
-        conversation = transaction.conversation
-        conversation.wire.deadline = monotonic() + _MOST_SECONDS_OF_A_MESSAGE
-        self._messages += 1
+    def _finish(self, under_way: _UnderWay) -> SendReport:
+        """Over the connection that stands; over a new one where that proves to be gone."""
+        transaction = under_way.transaction
+        if transaction is not None:
+            try:
+                return self._run(transaction, under_way)
+            except TransientError as error:
+                self._judge_stale(error, transaction)
+        transaction = Transaction(self._opened(), under_way.message)
+        self._enter(transaction)
+        return self._run(transaction, under_way)
+
+    def _run(self, transaction: Transaction, under_way: _UnderWay) -> SendReport:
         try:
-            has_room = self._announces and self._messages < MOST_MESSAGES
-            return transaction.run(may_proceed, following if has_room else None)
+            return transaction.run(under_way.may_proceed, self._following(under_way))
         finally:
-            self._used_at = self._clock()
-            self._needs_reset = transaction.needs_reset
-            if transaction.can_go_on:
-                self._announced = transaction.announced
-            else:
-                self._conversation = None
-                conversation.drop()
+            self._leave(transaction)
+
+    def _enter(self, transaction: Transaction) -> None:
+        transaction.conversation.wire.deadline = monotonic() + _MOST_SECONDS_OF_A_MESSAGE
+        self._messages += 1
+
+    def _leave(self, transaction: Transaction) -> None:
+        self._used_at = self._clock()
+        self._needs_reset = transaction.needs_reset
+        if transaction.can_go_on:
+            self._announced = transaction.announced
+        else:
+            self._conversation = None
+            transaction.conversation.drop()
+
+    def _following(self, under_way: _UnderWay) -> OutgoingMessage | None:
+        """The message whose envelope may go ahead, if there is room for it on this connection."""
+        return under_way.following if self._announces and self._messages < MOST_MESSAGES else None
+
+    def _judge_stale(self, error: TransientError, transaction: Transaction) -> None:
+        """Raises the error, unless it proves that a new connection may be tried at once."""
+        if not _proves_stale(error, was_announced=transaction.was_announced):
+            raise error
+        self._announces = self._announces and not (transaction.was_announced and error.reply is None)
+
+    def _taken_up(self) -> _UnderWay:
+        if self._under_way is None:
+            raise RuntimeError("no message was started")
+        return self._under_way
 
     def _kept(self) -> Conversation | None:
         """The connection from before, if it may be used again and the server is still there."""

@@ -38,7 +38,10 @@ _DOT = b".\r\n"
 
 
 class Transaction:
-    """Used once, by `run`. Afterwards `can_go_on` says whether the conversation may carry another message."""
+    """Used once, by `run`, or by `advance` as far as that goes and then by `run`.
+
+    Afterwards `can_go_on` says whether the conversation may carry another message.
+    """
 
     def __init__(self, conversation: Conversation, message: OutgoingMessage) -> None:
         self.can_go_on = True
@@ -46,11 +49,14 @@ class Transaction:
         self.message = message
         self.was_announced = False  # whether the server heard its envelope behind the last message's dot
         self.announced: Transaction | None = None  # of the message that follows: its envelope is out, and waits
+        self.is_handed_over = False  # the dot is out, its answer not read
         self.conversation = conversation
         self._wire = conversation.wire
         self._seconds = conversation.settings.timeout_seconds
         self._round = _ROUND if conversation.capabilities.pipelining else 1
         self._commands: list[bytes] = []
+        self._has_begun = False
+        self._ahead: Transaction | None = None  # whose envelope rides behind the dot
         self._content: bytes | None = None  # stuffed already
         self._sent = 0  # commands
         self._answered = 0  # commands, too
@@ -58,12 +64,35 @@ class Transaction:
 
     def run(self, may_proceed: Callable[[], bool], following: OutgoingMessage | None = None) -> SendReport:
         """As `Transport.send`. Raises TransportError or Abandoned."""
-        # What this server cannot take is refused before a word is said.
+        report = None if self.is_handed_over else self._hand_over(may_proceed, following)
+        return self._answer_to_dot() if report is None else report
+
+    def advance(self, may_proceed: Callable[[], bool], following: OutgoingMessage | None = None) -> SendReport | None:
+        """As `run` as far as it takes no waiting: None when it is the server's turn. For servers with PIPELINING."""
+        if self.is_handed_over:
+            return self._answer_to_dot() if self._wire.holds(1) else None
+        self._begin()
+        if not self._sent:
+            self._say_next(Step.SENDER)
+        elif self._wire.holds(len(self._commands) - self._answered):
+            return self._hand_over(may_proceed, following)
+        return None
+
+    def _begin(self) -> None:
+        """What this server cannot take is refused before a word is said."""
+        if self._has_begun:
+            return
         if not self.was_announced:
             self._commands = envelope_commands(self.message, self.conversation.capabilities)
         self.can_go_on = not self.was_announced  # the server may wait for content already
-        content = self._content if self._content is not None else stuffed_content(self.message.content)
+        if self._content is None:
+            self._content = stuffed_content(self.message.content)
         self.can_go_on = False
+        self._has_begun = True
+
+    def _hand_over(self, may_proceed: Callable[[], bool], following: OutgoingMessage | None) -> SendReport | None:
+        """Everything up to the final dot, that too: None when it is out."""
+        self._begin()
         raw = self._next_reply(Step.SENDER)
         if raw.code >= 300:
             return self._refuse_all(Step.SENDER, raw)
@@ -78,9 +107,9 @@ class Transaction:
         raw = self._next_reply(Step.DATA)
         if raw.code != 354:
             return self._refuse_all(Step.DATA, raw)
-        return self._hand_over(content, may_proceed, self._ahead(following))
+        return self._send_content(may_proceed, following)
 
-    def _ahead(self, following: OutgoingMessage | None) -> Transaction | None:
+    def _announce(self, following: OutgoingMessage | None) -> Transaction | None:
         """The following message's transaction, if its envelope may ride behind this message's dot.
 
         Only for the same sender: what a server holds against this message it would hold against that one too.
@@ -99,35 +128,46 @@ class Transaction:
 
     def _stuff(self) -> None:
         """Prepare the content while the server is busy with the message before, whose fate it must not touch."""
-        with suppress(Exception):  # it is told in its own turn
-            self._content = stuffed_content(self.message.content)
+        if len(self.message.content) <= _PIECE:  # two large ones are not held at once
+            with suppress(Exception):  # it is told in its own turn
+                self._content = stuffed_content(self.message.content)
 
     def _next_reply(self, step: Step) -> RawReply:
         """The reply to the next command, which is sent before if it was not yet."""
+        if self._answered == self._sent:
+            self._say_next(step)
         try:
-            if self._answered == self._sent:
-                commands = self._commands[self._sent : self._sent + self._round]
-                self._wire.send(b"".join(commands), seconds=self._seconds)
-                self._sent += len(commands)
             raw = self._wire.read_reply(seconds=self._seconds)
         except WireFault as fault:
             raise as_transport_error(step, fault) from fault
         self._answered += 1
         return raw
 
-    def _hand_over(self, content: bytes, may_proceed: Callable[[], bool], ahead: Transaction | None) -> SendReport:
+    def _say_next(self, step: Step) -> None:
+        """The commands that may go together."""
+        commands = self._commands[self._sent : self._sent + self._round]
+        try:
+            self._wire.send(b"".join(commands), seconds=self._seconds)
+        except WireFault as fault:
+            raise as_transport_error(step, fault) from fault
+        self._sent += len(commands)
+
+    def _send_content(self, may_proceed: Callable[[], bool], following: OutgoingMessage | None) -> SendReport | None:
+        content, self._content = self._content or b"", None
         is_large = len(content) > _PIECE
         early = self._stream(content) if is_large else self._unasked()
         if early is not None:
             return self._refuse_all(Step.CONTENT, early, is_out_of_turn=True)
+        ahead = self._announce(following)
         if not may_proceed():
             raise Abandoned
         lost = self._send_dot(b"" if is_large else content, ahead)
         if lost is not None:
             return lost
+        self.is_handed_over, self._ahead = True, ahead
         if ahead is not None:
             ahead._stuff()
-        return self._answer_to_dot(ahead)
+        return None
 
     def _send_dot(self, before: bytes, ahead: Transaction | None) -> SendReport | None:
         """The point of no return. A report where that failed, None where the dot is out."""
@@ -141,12 +181,12 @@ class Transaction:
             return self._lost(fault.seen)
         return None
 
-    def _answer_to_dot(self, ahead: Transaction | None) -> SendReport:
+    def _answer_to_dot(self) -> SendReport:
         try:
             raw = self._wire.read_reply(seconds=min(_LONGEST_WAIT_AFTER_DOT, 10 * self._seconds))
         except WireFault as fault:
             return self._lost(fault.seen)
-        self.announced = ahead
+        self.announced = self._ahead
         if raw.code >= 400:
             return self._refuse_all(Step.CONTENT, raw)
         if raw.code >= 300:

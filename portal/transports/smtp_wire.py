@@ -68,6 +68,7 @@ class Wire:
         self._transcript = transcript
         self._buffer = b""
         self._has_heard = False  # whether the server ever said anything
+        self._end: WireFault | None = None  # of the stream, met by `holds` before anybody read up to it
 
     def send(self, octets: bytes, *, seconds: float, shown: str | None = None) -> None:
         """Write all of it. `shown` is the line for the transcript. Raises WireFault."""
@@ -113,9 +114,33 @@ class Wire:
         """Whether something was received that nobody asked for yet."""
         return bool(self._buffer)
 
+    def holds(self, replies: int) -> bool:
+        """Whether so many replies are here, or nothing more will come: either way reading them takes no waiting."""
+        while _whole_replies(self._buffer) < replies:
+            if self._end is not None:
+                return True
+            if len(self._buffer) > MOST_REPLY_BYTES:
+                return False  # whoever reads will refuse it
+            try:
+                chunk = self._waits.receive_now(_CHUNK)
+            except (OSError, ValueError) as error:
+                self._end = _lost(error)
+                self._end.__cause__ = error
+                return True
+            if chunk is None:
+                return False
+            if chunk:
+                self._has_heard = True
+                self._buffer += chunk
+            else:
+                self._end = _ended()
+        return True
+
     def early_reply(self, *, seconds: float) -> RawReply | None:
         """A reply that came unasked: None when nothing is there. Raises WireFault, also at the end of the stream."""
         if not self._buffer:
+            if self._end is not None:
+                raise self._end
             try:
                 chunk = self._waits.receive_now(_CHUNK)
             except (OSError, ValueError) as error:
@@ -151,6 +176,8 @@ class Wire:
             raise _too_long()
         if buffer and not buffer[:3].isdigit():
             raise self._no_reply(buffer)
+        if self._end is not None:
+            raise self._end
         try:
             left = min(asked_at + seconds, self.deadline) - monotonic()
             if left <= 0:
@@ -188,6 +215,11 @@ class Wire:
         if line.startswith(_TLS_RECORD_STARTS):
             return WireFault("tls.expected_tls", "the server speaks TLS from the first byte")
         return WireFault("smtp.malformed_reply", f"no SMTP reply: {readable(line[:80], self._secrets)}")
+
+
+def _whole_replies(octets: bytes) -> int:
+    """How many replies end in these octets; what is no reply line counts as one, and is told when it is read."""
+    return sum(line[3:4] != b"-" for line in octets.split(b"\n")[:-1])
 
 
 def _lost(error: Exception, *, taken: int | None = None) -> WireFault:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import select
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from time import monotonic
 from typing import Any, Protocol
 
 import pytest
 
 from portal.network.policy import MailPolicy, parse_mail_allow, parse_mail_ports
-from portal.transports import OutgoingMessage
+from portal.transports import OutgoingMessage, SendReport
 from portal.transports.smtp import SMTPTransport
 from portal.transports.smtp_settings import Security, SMTPSettings
 from tests.outside.certificates import Authority, ServerCertificate
@@ -45,13 +47,37 @@ def server() -> Iterator[SMTPServer]:
         yield server
 
 
-@pytest.fixture
-def transport_to(policy: MailPolicy) -> Iterator[MakeTransport]:
-    """Transports that are closed at the end of the test."""
+PATIENCE_SECONDS = 0.1
+
+
+class DrivenTransport(SMTPTransport):
+    """Sends as somebody does who has other lines to look after, wherever it can; `waited` counts where it could not."""
+
+    waited = 0
+    driven = 0
+
+    def send(
+        self, message: OutgoingMessage, *, may_proceed: Callable[[], bool], following: OutgoingMessage | None = None
+    ) -> SendReport:
+        if not self.can_start(message):
+            self.waited += 1
+            return super().send(message, may_proceed=may_proceed, following=following)
+        self.driven += 1
+        self.start(message, may_proceed=may_proceed, following=following)
+        end = monotonic() + PATIENCE_SECONDS
+        while (report := self.advance()) is None:
+            if self.fileno() < 0 or monotonic() > end or not select.select([self], [], [], PATIENCE_SECONDS)[0]:
+                return self.finish()
+        return report
+
+
+@pytest.fixture(params=[SMTPTransport, DrivenTransport], ids=["waiting", "driven"])
+def transport_to(policy: MailPolicy, request: pytest.FixtureRequest) -> Iterator[MakeTransport]:
+    """Transports that are closed at the end of the test, each driven in both ways."""
     opened = []
 
     def make(server: SMTPServer, /, **changes: Any) -> SMTPTransport:
-        transport = SMTPTransport(settings_of(server, **changes), policy=policy)
+        transport: SMTPTransport = request.param(settings_of(server, **changes), policy=policy)
         opened.append(transport)
         return transport
 
