@@ -51,7 +51,7 @@ class Dispatcher:
     def share_connections(self) -> None:
         """Renew this worker's part of each way out's connections, and drop pools without work."""
         for connection_id, pool in list(self.pools.items()):
-            is_needed = bool(pool.count() or pool.senders or pool.is_busy)
+            is_needed = bool(pool.count() or pool.crew.senders or pool.is_busy)
             self._share(pool, wanted=self._settings.senders if is_needed else 0)
             if not is_needed:
                 del self.pools[connection_id]
@@ -67,7 +67,7 @@ class Dispatcher:
             is_busy = pool.is_busy
             if is_busy or pool.slots:
                 self._share(pool, wanted=self._settings.senders if is_busy else 0)
-            if not is_busy and not pool.senders:
+            if not is_busy and not pool.crew.senders:
                 del self.pools[connection_id]
 
     def go_on(self) -> None:

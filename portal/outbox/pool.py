@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from portal.outbox.claim import Claimed
+from portal.outbox.crew import Crew
 from portal.outbox.prepared import Priority, WayOut
 
 LOW = 60  # deliveries; the dispatcher is called to claim more before the senders run dry
@@ -27,6 +28,10 @@ class Batch:
     claimed: tuple[Claimed, ...] = ()
     is_probe: bool = False
     is_suspect: bool = False
+
+    @property
+    def is_plain(self) -> bool:
+        return not (self.is_probe or self.is_suspect)
 
     @property
     def priority(self) -> int:
@@ -54,13 +59,13 @@ class Pool:
         self.slots = 0  # connections that the budget of all workers leaves to this one
         self.is_doubted = True  # until it has worked once: paused, failing, or not known
         self.refused: frozenset[str] = frozenset()  # envelope senders that are paused here
+        self.crew = Crew()
         self._suspects = suspects
         self._on_low = on_low
         self._changed = threading.Condition()
         self._waiting: dict[Priority, deque[Claimed]] = {priority: deque() for priority in Priority}
         self._in_hand: list[Batch] = []
         self._started = 1  # senders that the slow start lets work
-        self._senders: set[threading.Thread] = set()
         self._probe: Claimed | None = None
         self._not_before = 0.0
         self._suspended_by: set[object] = set()
@@ -113,12 +118,15 @@ class Pool:
                 self._probe = None
         return withdrawn
 
-    def take(self, most: int, *, wait_seconds: float) -> Batch:
-        """The next slice of at most `most` messages; an empty one when none may be taken within the time."""
+    def take(self, most: int, *, wait_seconds: float, only_plain: bool = False) -> Batch:
+        """The next slice of at most `most` messages; an empty one when none may be taken within the time.
+
+        `only_plain`: neither a probe nor a suspect, for whoever has another slice in hand.
+        """
         end = time.monotonic() + wait_seconds
         with self._changed:
             while True:
-                batch = self._next(most)
+                batch = self._next(most, only_plain=only_plain)
                 if batch.claimed:
                     self._in_hand.append(batch)
                     self._call_when_low()
@@ -152,25 +160,6 @@ class Pool:
     def is_suspended(self) -> bool:
         return bool(self._suspended_by)
 
-    def join(self, sender: threading.Thread) -> None:
-        """A sender works for this pool."""
-        with self._changed:
-            self._senders.add(sender)
-
-    def leave(self, sender: threading.Thread) -> None:
-        with self._changed:
-            self._senders.discard(sender)
-
-    @property
-    def senders(self) -> tuple[threading.Thread, ...]:
-        with self._changed:
-            return tuple(self._senders)
-
-    @property
-    def has_too_many_senders(self) -> bool:
-        """The budget of all workers leaves fewer connections to this one than it has open."""
-        return len(self.senders) > self.slots
-
     def start_slowly(self) -> None:
         with self._changed:
             self._started = 1
@@ -191,20 +180,22 @@ class Pool:
             self._has_called = True
             self._on_low()
 
-    def _next(self, most: int) -> Batch:
-        if self._is_closed or self._suspended_by or len(self._in_hand) >= self.slots:
-            return Batch()
-        if time.monotonic() < self._not_before:
+    def _next(self, most: int, *, only_plain: bool) -> Batch:
+        is_early = time.monotonic() < self._not_before
+        if is_early or self._is_closed or self._suspended_by or len(self._in_hand) >= self.slots:
             return Batch()
         if self._probe is not None:
-            probe, self._probe = self._probe, None
-            return Batch((probe,), is_probe=True)
+            return Batch() if only_plain else self._take_probe(self._probe)
         for priority, queue in self._waiting.items():
             if queue and self._has_place(priority):
-                claimed = self._cut(queue, most)
+                claimed = () if only_plain and queue[0].is_suspect else self._cut(queue, most)
                 if claimed:
                     return Batch(claimed, is_suspect=claimed[0].is_suspect)
         return Batch()
+
+    def _take_probe(self, probe: Claimed) -> Batch:
+        self._probe = None
+        return Batch((probe,), is_probe=True)
 
     def _has_place(self, priority: Priority) -> bool:
         """The slow start counts only what is as urgent: a hanging newsletter keeps no reset mail waiting."""

@@ -22,10 +22,12 @@ from portal.outbox.dispatcher import Dispatcher
 from portal.outbox.jobs import Job, JobRunner
 from portal.outbox.leases import ticks
 from portal.outbox.ledger import Ledger
+from portal.outbox.lines import Line
 from portal.outbox.pauses import Pause
 from portal.outbox.pool import Pool
 from portal.outbox.prepared import WayOut, WaysOut
-from portal.outbox.senders import Sender, SenderThread
+from portal.outbox.sender_threads import SenderThread
+from portal.outbox.senders import Sender
 from portal.outbox.settings import Surroundings, WorkerSettings
 from portal.outbox.states import State
 from portal.outbox.upkeep import own_jobs
@@ -145,7 +147,8 @@ class Worker:
         self._dispatcher.dispatch()
         was_busy = False
         for pool in self._dispatcher.pools.values():
-            sender = senders.setdefault(id(pool), Sender(pool, self._ledger))
+            line = Line(pool, self._ledger, must_stop=lambda: False)
+            sender = senders.setdefault(id(pool), Sender(pool, self._ledger, line))
             while sender.step(wait_seconds=0):
                 was_busy = True
         return was_busy
@@ -258,9 +261,9 @@ class Worker:
 
     def _start_senders(self, pool: Pool) -> None:
         wanted = min(pool.slots, pool.count())
-        for _ in range(wanted - len(pool.senders)):
+        for _ in range(wanted - pool.crew.lines):
             sender = SenderThread(pool, self._ledger, must_stop=self._must_give_back)
-            pool.join(sender)
+            pool.crew.join(sender)
             sender.start()
 
     def _wait(self) -> None:
@@ -284,10 +287,12 @@ class Worker:
         self._watcher.close()
         for pool in self._dispatcher.pools.values():
             pool.close()
-        threads = [*self._job_runners, *(sender for pool in self._dispatcher.pools.values() for sender in pool.senders)]
-        for thread in threads:
-            left = begun + self._settings.finish_within.total_seconds() - time.monotonic()
-            thread.join(timeout=max(0.0, left))
+        finish_by = begun + self._settings.finish_within.total_seconds()
+        for runner in self._job_runners:
+            runner.join(timeout=max(0.0, finish_by - time.monotonic()))
+        for pool in self._dispatcher.pools.values():
+            while (senders := pool.crew.senders) and time.monotonic() < finish_by:  # one may still start another
+                senders[0].join(timeout=max(0.0, finish_by - time.monotonic()))
         try:
             self._give_back()
         except SQLAlchemyError as error:

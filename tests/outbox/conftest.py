@@ -311,9 +311,10 @@ class RunningWorker:
 StartWorker = Callable[..., RunningWorker]
 
 
-@pytest.fixture
-def start_worker(outbox: Outbox) -> Iterator[StartWorker]:
-    """Start workers that are stopped at the end of the test."""
+@pytest.fixture(params=[False, True], ids=["waiting", "non-blocking"])
+def start_worker(outbox: Outbox, request: pytest.FixtureRequest) -> Iterator[StartWorker]:
+    """Start workers that are stopped at the end of the test; with transports that are waited on, and that need not."""
+    outbox.world.non_blocking = request.param
     running: list[RunningWorker] = []
 
     def start(

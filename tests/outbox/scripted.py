@@ -7,9 +7,11 @@ for one message: a report, an exception, or a function that does something first
 from __future__ import annotations
 
 import re
+import socket
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from uuid import UUID
 
@@ -76,12 +78,12 @@ class Server:
     def then(self, *scripts: Script | Exception) -> None:
         self.scripts.extend(scripts)
 
-    def open(self) -> Transport:
+    def open(self, *, non_blocking: bool = False) -> Transport:
         with self.lock:
             self.opened += 1
             self.open_now += 1
             self.most_open = max(self.most_open, self.open_now)
-        return _Conversation(self)
+        return _NonBlockingConversation(self) if non_blocking else _Conversation(self)
 
     @property
     def message_ids(self) -> list[str]:
@@ -127,6 +129,53 @@ class _Conversation:
             self._server.open_now -= 1
 
 
+class _NonBlockingConversation(_Conversation):
+    """The script has a thread of its own for each message, so that nobody need wait for it."""
+
+    def __init__(self, server: Server) -> None:
+        super().__init__(server)
+        self._ours, self._theirs = socket.socketpair()
+        self._thinking: Future[SendReport] | None = None
+
+    def can_start(self, message: OutgoingMessage) -> bool:
+        return True
+
+    def start(
+        self, message: OutgoingMessage, *, may_proceed: Callable[[], bool], following: OutgoingMessage | None = None
+    ) -> None:
+        thinking = self._thinking = Future()
+
+        def think() -> None:
+            try:
+                thinking.set_result(self.send(message, may_proceed=may_proceed, following=following))
+            except BaseException as error:  # noqa: BLE001 - for whoever asks
+                thinking.set_exception(error)
+            self._theirs.send(b".")
+
+        threading.Thread(target=think, daemon=True).start()
+
+    def advance(self) -> SendReport | None:
+        assert self._thinking is not None
+        return self.finish() if self._thinking.done() else None
+
+    def finish(self) -> SendReport:
+        assert self._thinking is not None
+        thinking, self._thinking = self._thinking, None
+        try:
+            return thinking.result(60)
+        finally:
+            self._ours.recv(1)
+
+    def fileno(self) -> int:
+        return self._ours.fileno()
+
+    def close(self) -> None:
+        super().close()
+        self._ours.close()
+        if self._thinking is None:
+            self._theirs.close()
+
+
 MAIN = UUID("00000000-0000-0000-0000-00000000000a")
 OTHER = UUID("00000000-0000-0000-0000-00000000000b")
 
@@ -158,6 +207,7 @@ class World:
 
     def __init__(self) -> None:
         self.servers: dict[UUID, Server] = {MAIN: Server(), OTHER: Server()}
+        self.non_blocking = False  # whether transports are, from now on
         self.routes: dict[str, WaysOut] = {
             "default": WaysOut((way_out(),)),
             f"connection:{MAIN}": WaysOut((way_out(),)),
@@ -176,7 +226,7 @@ class World:
         return self.routes.get(route, WaysOut())
 
     def open_transport(self, way: WayOut) -> Transport:
-        return self.servers[way.connection_id].open()
+        return self.servers[way.connection_id].open(non_blocking=self.non_blocking)
 
     def lead(self, route: str, ways: Iterable[WayOut]) -> None:
         self.routes[route] = WaysOut(tuple(ways))

@@ -1,4 +1,4 @@
-"""A worker in a process of its own, for tests that kill it: python -m tests.outbox.worker_to_kill URL PORT KEY."""
+"""A worker in a process of its own, for tests to kill: python -m tests.outbox.worker_to_kill URL PORT KEY LINES."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ def smtp_to(port: int) -> Transport:
 
 
 def main() -> None:
-    url, port, key = sys.argv[1:]
+    url, port, key, lines = sys.argv[1:]
     engine = create_engine(url, **engine_options(url))
     configure(engine)
-    ways = WaysOut((way_out(max_connections=1),))
+    ways = WaysOut((way_out(max_connections=int(lines)),))
 
     def open_transport(_way: WayOut) -> Transport:
         return smtp_to(int(port))
