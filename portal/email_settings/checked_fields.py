@@ -54,11 +54,20 @@ class ReferenceField(CheckedField):
         text = self.data or ""
         if not has_placeholder(text) or names_server(text) or not self._is_saved:
             return None
+        return self._why_unfilled or N_("From a placeholder: it stands for %(value)s now.", value=filled_in(text))
+
+    @property
+    def is_unfilled(self) -> bool:
+        """Whether `reference` tells why the placeholders stand for nothing."""
+        return self.reference is not None and self._why_unfilled is not None
+
+    @property
+    def _why_unfilled(self) -> Text | None:
         try:
-            self._check(text)
+            self._check(self.data or "")
         except ValueError as error:
             return cast("Text | None", getattr(error, "reason", None))
-        return N_("From a placeholder: it stands for %(value)s now.", value=filled_in(text))
+        return None
 
     @property
     def _is_saved(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from html import unescape
 
 import pytest
@@ -82,6 +83,8 @@ def test_the_page_says_which_variable_went(portal: Flask, admin: Browser, monkey
 
     assert "%env:MAIL_TENANT% stands for nothing" in page
     assert "it stands for contoso.test now" not in page
+    warnings = re.findall(r'class="field-reference is-unfilled"[^>]*>([^<]*)', page)
+    assert [warning.startswith("%env:MAIL_TENANT% stands for nothing") for warning in warnings] == [True]
 
 
 @pytest.mark.parametrize(
