@@ -68,16 +68,17 @@ class Attempts:
 
     def start(self, loaded: Loaded, way_out: WayOut, *, following: Loaded | None = None) -> bool:
         """Take up a message if all of it but the server's own thinking takes no waiting; else it is to be attempted."""
-        transport = self._non_blocking
-        if transport is None or not self._is_opened_for(way_out):
-            return False
-        message = self._announced_as(loaded, way_out) or self._announce(loaded, way_out)
-        if message is None or not transport.can_start(message):
+        transport, message = self._startable(loaded, way_out)
+        if transport is None or message is None:
             return False
         under_way = self._under_way = self._begun(loaded, way_out)
         under_way.message = message
         transport.start(message, may_proceed=under_way.permit, following=self._announce(following, way_out))
         return True
+
+    def can_start(self, loaded: Loaded, way_out: WayOut) -> bool:
+        """Whether `start` would take it up."""
+        return self._startable(loaded, way_out)[1] is not None
 
     def advance(self) -> Outcome | None:
         """What became of the message that was started, if that is known without waiting; never raises."""
@@ -88,11 +89,6 @@ class Attempts:
         outcome = self._go_on(lambda transport: transport.finish())
         assert outcome is not None  # noqa: S101 - only `advance` answers with None
         return outcome
-
-    @property
-    def need_not_wait(self) -> bool:
-        """Whether the transport is open and one that messages can be started on."""
-        return self._non_blocking is not None
 
     def fileno(self) -> int:
         """What becomes readable when there is something to `advance`; -1 where only `finish` can go on."""
@@ -105,6 +101,15 @@ class Attempts:
         if transport is not None:
             with suppress(Exception):
                 transport.close()
+
+    def _startable(
+        self, loaded: Loaded, way_out: WayOut
+    ) -> tuple[NonBlockingTransport, OutgoingMessage] | tuple[None, None]:
+        transport = self._non_blocking
+        if transport is None or not self._is_opened_for(way_out):
+            return None, None
+        message = self._announced_as(loaded, way_out) or self._announce(loaded, way_out)
+        return (transport, message) if message is not None and transport.can_start(message) else (None, None)
 
     def _begun(self, loaded: Loaded, way_out: WayOut) -> _UnderWay:
         return _UnderWay(

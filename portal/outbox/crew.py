@@ -90,6 +90,11 @@ class Crew:
             self._lines[by] -= 1
             self._lines[new] = 1
 
+    def take_back(self, new: threading.Thread, *, by: threading.Thread) -> None:
+        """The new sender did not come to be: its line is `by`'s again."""
+        with self._lock:
+            self._lines[by] += self._lines.pop(new)
+
     def shed(self, sender: threading.Thread, *, most: int) -> bool:
         """Whether it is to close one of its lines, since there are more than `most`; it has one less from now on."""
         with self._lock:

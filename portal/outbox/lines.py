@@ -42,13 +42,14 @@ class Line:
         self._is_under_way = False  # that message is started
         self._is_over = False  # the rest would meet the same fault
         self._refused: set[str] = set()  # senders
+        self._waited_for = 0  # messages that could not be started
 
     def load(self, batch: Batch, loaded: Sequence[Loaded], way_out: WayOut) -> None:
         """The next slice; what came of the one before is written down."""
         self.outcomes = []
         self.batch, self.is_probe = batch if batch.claimed else None, batch.is_probe
         self._slice, self.sent_by = loaded, way_out
-        self._place, self._is_over, self._refused = 0, False, set()
+        self._place, self._is_over, self._refused, self._waited_for = 0, False, set(), 0
         self._begun_at = time.monotonic()
 
     def send(self) -> None:
@@ -56,6 +57,7 @@ class Line:
         if self._is_under_way:
             self._settle(self._attempts.finish())
         while (one := self._next()) is not None:
+            self._waited_for += not self._attempts.can_start(one, self.sent_by)
             self._ledger.leases.begin(one.claimed.id)
             self._settle(self._attempts.attempt(one, self.sent_by, following=self._following()))
 
@@ -83,8 +85,9 @@ class Line:
 
     @property
     def is_quick(self) -> bool:
-        """Whether the slice went fast with nothing amiss, over a transport that need not be waited on."""
-        return self._attempts.need_not_wait and self.went_well and self.seconds_per_message < QUICK_SECONDS
+        """Whether the slice went fast with nothing amiss, and all but one of it need not have been waited for."""
+        could_be_started = self._waited_for <= 1 < len(self.outcomes) or not self._waited_for
+        return could_be_started and self.went_well and self.seconds_per_message < QUICK_SECONDS
 
     @property
     def seconds_per_message(self) -> float:
@@ -95,11 +98,6 @@ class Line:
     def went_well(self) -> bool:
         """Whether the slice shows nothing but that the way out works."""
         return bool(self.outcomes) and all(map(shows_that_it_works, self.outcomes))
-
-    @property
-    def met_what_concerns_others(self) -> bool:
-        """Whether the slice met a fault that others by this way out would meet too."""
-        return any(outcome.error is not None and _concerns_others(outcome) for outcome in self.outcomes)
 
     def close(self) -> None:
         """End the conversation."""
@@ -133,7 +131,7 @@ class Line:
         self._place += 1
         self.outcomes.append(outcome)
         self.used_at = time.monotonic()
-        if not _concerns_others(outcome):
+        if not concerns_others(outcome):
             return
         if isinstance(outcome.error, SenderRefused):
             self._refused.add(envelope_sender(outcome.loaded.claimed, self.sent_by))
@@ -149,7 +147,7 @@ class Line:
         )
 
 
-def _concerns_others(outcome: Outcome) -> bool:
+def concerns_others(outcome: Outcome) -> bool:
     """Whether the next message by this way out would meet the same."""
     if outcome.error is None or outcome.loaded.is_tried_once:
         return False

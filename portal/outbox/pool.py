@@ -136,6 +136,15 @@ class Pool:
                     return Batch()
                 self._changed.wait((min(end, self._not_before) if self._not_before > now else end) - now)
 
+    @property
+    def has_next(self) -> bool:
+        """Whether a slice may be taken now, as far as can be seen without taking it."""
+        with self._changed:
+            return self._may_give() and (
+                self._probe is not None
+                or any(queue and self._has_place(priority) for priority, queue in self._waiting.items())
+            )
+
     def done(self, batch: Batch, *, went_well: bool) -> None:
         """The slice is out of its sender's hands."""
         with self._changed:
@@ -181,8 +190,7 @@ class Pool:
             self._on_low()
 
     def _next(self, most: int, *, only_plain: bool) -> Batch:
-        is_early = time.monotonic() < self._not_before
-        if is_early or self._is_closed or self._suspended_by or len(self._in_hand) >= self.slots:
+        if not self._may_give():
             return Batch()
         if self._probe is not None:
             return Batch() if only_plain else self._take_probe(self._probe)
@@ -192,6 +200,10 @@ class Pool:
                 if claimed:
                     return Batch(claimed, is_suspect=claimed[0].is_suspect)
         return Batch()
+
+    def _may_give(self) -> bool:
+        is_early = time.monotonic() < self._not_before
+        return not (is_early or self._is_closed or self._suspended_by or len(self._in_hand) >= self.slots)
 
     def _take_probe(self, probe: Claimed) -> Batch:
         self._probe = None

@@ -42,21 +42,26 @@ class SenderThread(threading.Thread):
         except Exception:  # noqa: BLE001 - one sender must not end the worker
             _log.exception("a sender stopped", connection=self._pool.way_out.name)
         finally:
+            self._end()
+
+    def _end(self) -> None:
+        """Others may take its place while its conversations end, which a stop waits for."""
+        try:
             self._sender.abandon()
-            for line in self._crew.leave(self):
-                line.close()
+            if self._pool.is_closed:
+                self._sender.close()
+        finally:
+            given = self._crew.leave(self)
+        for line in [*self._sender.lines, *given]:
+            line.close()
 
     def _goes_on(self) -> bool:
         try:
-            if not self._gathers and self._sender.is_quick and self._pool.slots > 1:
-                self._gathers = self._crew.gathers(self)
-                if not self._gathers and self._gives_away():
-                    return False
+            self._shed()
+            if not self._sender.lines or self._gives_away():
+                return False
             if self._gathers:
                 self._sender.lines += self._crew.take_up(self)
-            self._shed()
-            if not self._sender.lines:
-                return False
             if self._sender.step(wait_seconds=1.0, part_with=self._part_with if self._gathers else None):
                 self._idle_since = time.monotonic()
                 return True
@@ -67,8 +72,11 @@ class SenderThread(threading.Thread):
         return not self._is_to_leave()
 
     def _gives_away(self) -> bool:
-        """Whether the gatherer goes on with the line."""
-        if not self._crew.has_room:
+        """Whether the gatherer goes on with the line; where there is none it is this one from now on."""
+        if self._gathers or not self._sender.is_quick or self._pool.slots < 2:
+            return False
+        self._gathers = self._crew.gathers(self)
+        if self._gathers or not self._crew.has_room:
             return False
         self._sender.settle()
         if not self._crew.give(self._sender.lines[0], by=self):
@@ -79,33 +87,39 @@ class SenderThread(threading.Thread):
     def _part_with(self, line: Line) -> bool:
         """Whether another sender goes on with a line that turned slow: the last one is to be waited on."""
         if len(self._sender.lines) > 1:
-            self._start_another(line)
-            return True
+            return self._start_another(line)
         self._gathers = False
         for given in self._crew.resign(self):
-            self._start_another(given)
+            if not self._start_another(given) and self._crew.shed(self, most=0):
+                given.close()
         return False
 
-    def _start_another(self, line: Line) -> None:
+    def _start_another(self, line: Line) -> bool:
+        """Whether there is another sender with the line."""
         other = SenderThread(self._pool, self._ledger, must_stop=self._must_stop, line=line)
         self._crew.part(other, by=self)
         try:
             other.start()
-        except RuntimeError:  # the system gives no more threads
-            self._crew.leave(other)
-            raise
+        except RuntimeError as error:
+            _log.error(
+                "there is no thread to be had for a line that turned slow; others wait with it", error=str(error)
+            )
+            self._crew.take_back(other, by=self)
+            return False
+        return True
 
     def _shed(self) -> None:
-        """Close a line that the budget has no place for, or one of several that has long had nothing to send."""
+        """Give up a line that the budget has no place for, or one of several that has long had nothing to send."""
         *others, last = self._sender.lines
-        is_idle = bool(others) and time.monotonic() - last.used_at > self._idle_after
-        most = 0 if is_idle else self._pool.slots
-        if self._crew.lines <= most:
-            return
-        self._sender.settle()
-        if self._crew.shed(self, most=most):
-            self._sender.lines.remove(last)
-            last.close()
+        if others:
+            is_idle = time.monotonic() - last.used_at > self._idle_after
+            if (is_idle or self._crew.lines > self._pool.slots) and self._start_another(last):  # which closes it
+                self._sender.lines.remove(last)
+        elif self._crew.lines > self._pool.slots:
+            self._sender.settle()
+            if self._crew.shed(self, most=self._pool.slots):
+                self._sender.lines.remove(last)
+                last.close()
 
     def _wait_for_database(self, error: Exception) -> None:
         _log.error("the outbox cannot be written; trying again", error=type(error).__name__)

@@ -9,7 +9,8 @@ from contextlib import suppress
 
 from portal.outbox.claim import release
 from portal.outbox.ledger import PASSING, Ledger, shows_that_it_works
-from portal.outbox.lines import Line
+from portal.outbox.lines import Line, concerns_others
+from portal.outbox.outcomes import Outcome
 from portal.outbox.pool import Batch, Pool
 
 SLICE_SECONDS = 0.5  # a slice is sized to take about so long: its results are soon seen, and little is lost
@@ -65,7 +66,6 @@ class Sender:
         self._let_go()
         for line in self.lines:
             self._pool.go_on(line)
-        self.close()
 
     def close(self) -> None:
         """End the conversations."""
@@ -96,10 +96,11 @@ class Sender:
 
     def _turn(self, batches: Sequence[Batch]) -> None:
         way_out = self._pool.way_out
+        outcomes = [outcome for line in self.lines for outcome in line.outcomes]
         try:
             turn = self._ledger.turn(
                 way_out,
-                [outcome for line in self.lines for outcome in line.outcomes],
+                outcomes,
                 [one for batch in batches for one in batch.claimed],
                 sent_by=next((line.sent_by for line in self.lines if line.outcomes), way_out),
                 is_probe=any(line.is_probe for line in self.lines if line.outcomes),
@@ -108,24 +109,27 @@ class Sender:
         except BaseException:
             self._return(batches)
             raise
-        self._after_recording()
-        if turn.waiting:
-            self._pool.put_back(turn.waiting, wait_seconds=turn.wait_seconds)
         for place, line in enumerate(self.lines):
             batch = batches[place] if place < len(batches) else Batch()
             ids = {one.id for one in batch.claimed}
             line.load(batch, [one for one in turn.loaded if one.claimed.id in ids], way_out)
+        if turn.waiting:
+            self._pool.put_back(turn.waiting, wait_seconds=turn.wait_seconds)
+        self._after_recording(outcomes)
 
     def _send_together(self, part_with: Callable[[Line], bool]) -> None:
         ready = list(self.lines)
         heard_at = time.monotonic()
+        others_wait_since: float | None = None
         while True:
             if sum(line.advance() for line in ready):
                 heard_at = time.monotonic()
             under_way = [line for line in self.lines if not line.is_through]
             if not under_way:
                 return
-            patience = heard_at + PATIENCE_SECONDS - time.monotonic()
+            if others_wait_since is None and self._others_wait():
+                others_wait_since = time.monotonic()
+            patience = min(heard_at, others_wait_since or heard_at) + PATIENCE_SECONDS - time.monotonic()
             slow = [line for line in under_way if line.must_wait or patience <= 0]
             for line in slow:
                 if part_with(line):
@@ -133,6 +137,11 @@ class Sender:
                 else:
                     line.send()
             ready = [] if slow else _readable(under_way, patience)
+
+    def _others_wait(self) -> bool:
+        """Whether results wait for the end of the round, or a line without a slice could have one."""
+        idle = [line for line in self.lines if line.is_through]
+        return any(line.outcomes for line in idle) or (bool(idle) and self._pool.has_next)
 
     def _let_go(self) -> None:
         """The slices are sent; their places may be taken while the results are written down."""
@@ -146,11 +155,11 @@ class Sender:
             self._pool.done(batch, went_well=False)
             self._pool.put(batch.claimed, probe=batch.is_probe)
 
-    def _after_recording(self) -> None:
+    def _after_recording(self, outcomes: Sequence[Outcome]) -> None:
         """What the results mean for the rest of the pool, now that they are written down."""
-        if any(shows_that_it_works(one) for line in self.lines for one in line.outcomes):
+        if any(map(shows_that_it_works, outcomes)):
             self._pool.is_doubted = bool(self._pool.refused)
-        if any(line.met_what_concerns_others for line in self.lines):
+        if any(map(concerns_others, outcomes)):
             self._pool.is_doubted = True
             self._pool.start_slowly()
             withdrawn = self._pool.withdraw()
@@ -158,7 +167,6 @@ class Sender:
                 release(connection, withdrawn, owner=self._ledger.owner)
             self._ledger.leases.drop(withdrawn)
         for line in self.lines:
-            line.outcomes = []
             self._pool.go_on(line)
 
     def _learn_pace(self) -> None:

@@ -147,8 +147,10 @@ class Worker:
         self._dispatcher.dispatch()
         was_busy = False
         for pool in self._dispatcher.pools.values():
-            line = Line(pool, self._ledger, must_stop=lambda: False)
-            sender = senders.setdefault(id(pool), Sender(pool, self._ledger, line))
+            if id(pool) not in senders:
+                line = Line(pool, self._ledger, must_stop=lambda: False)
+                senders[id(pool)] = Sender(pool, self._ledger, line)
+            sender = senders[id(pool)]
             while sender.step(wait_seconds=0):
                 was_busy = True
         return was_busy

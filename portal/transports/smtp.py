@@ -130,7 +130,7 @@ class SMTPTransport:
     def fileno(self) -> int:
         """As `NonBlockingTransport.fileno`."""
         is_to_be_said_anew = self._under_way is not None and self._under_way.transaction is None
-        if self._conversation is None or is_to_be_said_anew:
+        if self._conversation is None or is_to_be_said_anew or self._conversation.wire.is_overfull:
             return -1
         return self._conversation.wire.socket.fileno()
 

@@ -110,17 +110,25 @@ class Wire:
                 raise WireFault("smtp.endless_reply", f"a reply of more than {len(texts)} lines")
 
     @property
+    def is_overfull(self) -> bool:
+        """Whether more came unread than any replies have: whoever reads them will refuse them."""
+        return len(self._buffer) > MOST_REPLY_BYTES
+
+    @property
     def has_more(self) -> bool:
         """Whether something was received that nobody asked for yet."""
         return bool(self._buffer)
 
     def holds(self, replies: int) -> bool:
-        """Whether so many replies are here, or nothing more will come: either way reading them takes no waiting."""
-        while _whole_replies(self._buffer) < replies:
+        """Whether so many replies are here, and no half of another, or nothing more will come.
+
+        Then reading them takes no waiting.
+        """
+        while not _are_whole(self._buffer, replies):
             if self._end is not None:
                 return True
-            if len(self._buffer) > MOST_REPLY_BYTES:
-                return False  # whoever reads will refuse it
+            if self.is_overfull:
+                return False
             try:
                 chunk = self._waits.receive_now(_CHUNK)
             except (OSError, ValueError) as error:
@@ -217,9 +225,11 @@ class Wire:
         return WireFault("smtp.malformed_reply", f"no SMTP reply: {readable(line[:80], self._secrets)}")
 
 
-def _whole_replies(octets: bytes) -> int:
-    """How many replies end in these octets; what is no reply line counts as one, and is told when it is read."""
-    return sum(line[3:4] != b"-" for line in octets.split(b"\n")[:-1])
+def _are_whole(octets: bytes, replies: int) -> bool:
+    """Whether these are at least so many replies, the last one whole; what is no reply is told when it is read."""
+    *lines, rest = octets.split(b"\n")
+    ends = [line[3:4] != b"-" for line in lines]
+    return not rest and sum(ends) >= replies and ends[-1:] == [True]
 
 
 def _lost(error: Exception, *, taken: int | None = None) -> WireFault:

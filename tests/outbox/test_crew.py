@@ -90,6 +90,18 @@ def test_lines_are_counted_wherever_they_are() -> None:
     assert (crew.lines, crew.senders) == (0, ())
 
 
+def test_a_line_whose_new_sender_did_not_come_to_be_is_taken_back() -> None:
+    crew, [first, second] = crew_of(2)
+    crew.gathers(first)
+    crew.give(line(), by=second)
+    new = threading.Thread()
+    crew.part(new, by=first)
+
+    crew.take_back(new, by=first)
+
+    assert (crew.lines, crew.senders) == (2, (first,))
+
+
 def test_of_those_that_are_too_many_each_closes_one_until_so_many_are_left() -> None:
     crew, [first, second, third] = crew_of(3)
     crew.gathers(first)

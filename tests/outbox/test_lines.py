@@ -5,18 +5,23 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
 import pytest
+from sqlalchemy.exc import DatabaseError
 
+from portal import outbox as room
+from portal.outbox.outcomes import Outcome
 from portal.outbox.prepared import WayOut
+from portal.outbox.sender_threads import SenderThread
+from portal.outbox.senders import Sender
 from portal.transports import OutgoingMessage, Transport, smtp
 from portal.transports.smtp import SMTPTransport
 from portal.transports.smtp_conversation import Conversation
 from tests.outbox.conftest import Outbox, StartWorker, until
-from tests.outbox.scripted import message_id_of, way_out
+from tests.outbox.scripted import MAIN, message_id_of, way_out
 from tests.outbox.worker_to_kill import smtp_to
 from tests.outside.smtp_server import SMTPServer
 
@@ -136,6 +141,109 @@ def test_a_line_that_hangs_holds_up_no_other(
     assert most_are_sent_after < 3.5
     assert copies(server) == {1: MESSAGES + 300}
     assert threads.most_open == 3
+
+
+def test_a_line_that_trickles_holds_up_no_other(
+    outbox: Outbox, server: SMTPServer, start_worker: StartWorker, threads: Threads
+) -> None:
+    add(outbox)
+    start_worker()
+    until(lambda: threads.most_lines > 1)
+    server.sessions[-1].seconds_per_message = 0.08
+    add(outbox)
+    begun = time.monotonic()
+
+    until(lambda: len(outbox.ended) == 2 * MESSAGES, within=30)
+
+    assert time.monotonic() - begun < 4  # a line alone would take no longer
+    assert copies(server) == {1: 2 * MESSAGES}
+
+
+def test_a_fault_of_one_line_is_written_down_at_once(
+    outbox: Outbox, server: SMTPServer, start_worker: StartWorker, threads: Threads
+) -> None:
+    add(outbox, 3 * MESSAGES)
+    start_worker()
+    until(lambda: threads.most_lines > 1)
+    server.sessions[-1].seconds_per_message = 0.08
+    server.on("MAIL", "530 5.7.0 authentication required", times=1)
+    until(lambda: any(attempt.reply_code == 530 for attempt in outbox.attempts_of_all()))
+    seen = next(attempt for attempt in outbox.attempts_of_all() if attempt.reply_code == 530)
+    state = outbox.in_session(room.way_out_states)[MAIN]
+
+    assert (state.since - seen.started_at).total_seconds() < 1
+
+
+def test_without_a_thread_to_be_had_the_line_is_waited_on(
+    outbox: Outbox,
+    server: SMTPServer,
+    start_worker: StartWorker,
+    threads: Threads,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Nothing is lost or sent twice for it."""
+    start = SenderThread.start
+    refused: list[SenderThread] = []
+
+    def none_left(sender: SenderThread) -> None:
+        if isinstance(threading.current_thread(), SenderThread):
+            refused.append(sender)
+            raise RuntimeError("can't start new thread")
+        start(sender)
+
+    monkeypatch.setattr(SenderThread, "start", none_left)
+    add(outbox, 1500)
+    running = start_worker()
+    until(lambda: len(outbox.ended) == 1500, within=40)
+    running.end()
+
+    assert refused
+    assert copies(server) == {1: 1500}
+    assert outbox.states() == ["sent"] * 1500
+
+
+def test_a_farewell_without_an_answer_holds_up_nobody(
+    outbox: Outbox, server: SMTPServer, start_worker: StartWorker, threads: Threads
+) -> None:
+    server.on("QUIT", silent=True)
+    add(outbox, 300)  # no connection is spent
+    start_worker(idle_after=timedelta(seconds=0.5))
+    until(lambda: threads.most_lines > 1)
+    until(lambda: len(outbox.ended) == 300, within=30)
+    until(lambda: "QUIT" in server.commands)
+    begun = time.monotonic()
+    outbox.add()
+    until(lambda: len(outbox.ended) == 301)
+
+    assert time.monotonic() - begun < 0.7  # a farewell takes a second
+
+
+@pytest.mark.parametrize("error", [DatabaseError("no", None, Exception()), RuntimeError("a flaw")])
+def test_an_error_behind_the_commit_leaves_nothing_in_nobodys_hands(
+    outbox: Outbox,
+    server: SMTPServer,
+    start_worker: StartWorker,
+    threads: Threads,
+    monkeypatch: pytest.MonkeyPatch,
+    error: Exception,
+) -> None:
+    add(outbox, 3 * MESSAGES)
+    start_worker(lease=timedelta(seconds=1))
+    until(lambda: threads.most_lines > 1)
+    after_recording = Sender._after_recording
+    raised: list[Exception] = []
+
+    def once(sender: Sender, outcomes: Sequence[Outcome]) -> None:
+        if not raised:
+            raised.append(error)
+            raise error
+        after_recording(sender, outcomes)
+
+    monkeypatch.setattr(Sender, "_after_recording", once)
+    until(lambda: raised)
+    until(lambda: set(outbox.states()) == {"sent"}, within=30)
+
+    assert copies(server) == {1: 3 * MESSAGES}
 
 
 @pytest.mark.parametrize(

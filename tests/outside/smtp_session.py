@@ -83,6 +83,7 @@ class Session:
         self.number = number
         self.commands: list[str] = []
         self.bytes_sent = 0
+        self.seconds_per_message = 0.0  # before each final dot is answered; a test may change it at any time
         self._socket = connected
         self._offer = offer
         self._script_for = script_for
@@ -277,6 +278,9 @@ class Session:
         return self._act(verb, self._script_for(verb, argument), usual)
 
     def _act(self, verb: str, script: Script | None, usual: str) -> bool:
+        if verb == "CONTENT" and self.seconds_per_message:
+            self._flush()
+            self._stopped.wait(self.seconds_per_message)
         if script is None:
             self._write(usual)
             return usual[:1] in {"2", "3"}

@@ -55,6 +55,7 @@ class DrivenTransport(SMTPTransport):
 
     waited = 0
     driven = 0
+    longest_advance = 0.0  # seconds
 
     def send(
         self, message: OutgoingMessage, *, may_proceed: Callable[[], bool], following: OutgoingMessage | None = None
@@ -65,10 +66,17 @@ class DrivenTransport(SMTPTransport):
         self.driven += 1
         self.start(message, may_proceed=may_proceed, following=following)
         end = monotonic() + PATIENCE_SECONDS
-        while (report := self.advance()) is None:
+        while (report := self._timed_advance()) is None:
             if self.fileno() < 0 or monotonic() > end or not select.select([self], [], [], PATIENCE_SECONDS)[0]:
                 return self.finish()
         return report
+
+    def _timed_advance(self) -> SendReport | None:
+        begun = monotonic()
+        try:
+            return self.advance()
+        finally:
+            self.longest_advance = max(self.longest_advance, monotonic() - begun)
 
 
 @pytest.fixture(params=[SMTPTransport, DrivenTransport], ids=["waiting", "driven"])

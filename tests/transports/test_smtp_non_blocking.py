@@ -32,6 +32,7 @@ ANSWERS = {
     "gone after": {"drop": "after"},
     "no reply": {"reply": NOT_SMTP},
     "another success": {"reply": "354 go on"},
+    "half an answer more": {"reply": b"354 go on\r\n25"},
     "slow": {"delay": 0.2},
     "byte by byte": {"trickle": 0.01},
     "silent": {"silent": True},
@@ -82,6 +83,7 @@ def test_whatever_the_server_does_comes_to_the_same(
     assert told[1] == told[0]
     assert taken[1] == taken[0]
     assert driven.driven  # else nothing was shown
+    assert driven.longest_advance < 0.4
 
 
 def test_nobody_waits_for_the_answer(server: SMTPServer, driven: DrivenTransport) -> None:
