@@ -71,6 +71,12 @@ class Crew:
             self._given.append(line)
             return True
 
+    @property
+    def has_given(self) -> bool:
+        """Whether lines wait for the gatherer to take them up."""
+        with self._lock:
+            return bool(self._given)
+
     def take_up(self, sender: threading.Thread) -> list[Line]:
         """What was given to it since it last asked."""
         with self._lock:
@@ -85,7 +91,7 @@ class Crew:
             return self._resign(sender)
 
     def part(self, new: threading.Thread, *, by: threading.Thread) -> None:
-        """A line of `by` goes to a new sender."""
+        """A line of `by` goes to a new sender, or to a thread that closes it."""
         with self._lock:
             self._lines[by] -= 1
             self._lines[new] = 1

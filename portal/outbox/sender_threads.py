@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import structlog
 
+from portal.outbox.crew import Crew
 from portal.outbox.ledger import PASSING, Ledger
 from portal.outbox.lines import Line
 from portal.outbox.pool import Pool
@@ -45,23 +46,23 @@ class SenderThread(threading.Thread):
             self._end()
 
     def _end(self) -> None:
-        """Others may take its place while its conversations end, which a stop waits for."""
+        """Until its conversation has ended a line counts, so that no other takes its place too early."""
         try:
             self._sender.abandon()
-            if self._pool.is_closed:
-                self._sender.close()
+            for line in self._sender.lines:
+                line.close()
+                self._crew.shed(self, most=0)
         finally:
-            given = self._crew.leave(self)
-        for line in [*self._sender.lines, *given]:
-            line.close()
+            for line in self._crew.leave(self):
+                line.close()
 
     def _goes_on(self) -> bool:
         try:
+            if self._gathers:
+                self._sender.lines += self._crew.take_up(self)
             self._shed()
             if not self._sender.lines or self._gives_away():
                 return False
-            if self._gathers:
-                self._sender.lines += self._crew.take_up(self)
             if self._sender.step(wait_seconds=1.0, part_with=self._part_with if self._gathers else None):
                 self._idle_since = time.monotonic()
                 return True
@@ -97,23 +98,26 @@ class SenderThread(threading.Thread):
     def _start_another(self, line: Line) -> bool:
         """Whether there is another sender with the line."""
         other = SenderThread(self._pool, self._ledger, must_stop=self._must_stop, line=line)
+        if self._starts(other):
+            return True
+        _log.error("there is no thread to be had for a line that turned slow", connection=self._pool.way_out.name)
+        return False
+
+    def _starts(self, other: threading.Thread) -> bool:
+        """Whether a thread has begun that has one of this one's lines from now on."""
         self._crew.part(other, by=self)
         try:
             other.start()
-        except RuntimeError as error:
-            _log.error(
-                "there is no thread to be had for a line that turned slow; others wait with it", error=str(error)
-            )
+        except RuntimeError:
             self._crew.take_back(other, by=self)
             return False
         return True
 
     def _shed(self) -> None:
-        """Give up a line that the budget has no place for, or one of several that has long had nothing to send."""
+        """Close a line that the budget has no place for, or one of several that has long had nothing to send."""
         *others, last = self._sender.lines
-        if others:
-            is_idle = time.monotonic() - last.used_at > self._idle_after
-            if (is_idle or self._crew.lines > self._pool.slots) and self._start_another(last):  # which closes it
+        if others and time.monotonic() - last.used_at > self._idle_after:
+            if self._starts(_Closing(last, self._crew, name=self.name)):  # the others are not to wait for the farewell
                 self._sender.lines.remove(last)
         elif self._crew.lines > self._pool.slots:
             self._sender.settle()
@@ -127,3 +131,18 @@ class SenderThread(threading.Thread):
 
     def _is_to_leave(self) -> bool:
         return self._pool.is_closed or time.monotonic() - self._idle_since > self._idle_after
+
+
+class _Closing(threading.Thread):
+    """Ends the conversation of a line that has nothing in hand."""
+
+    def __init__(self, line: Line, crew: Crew, *, name: str) -> None:
+        super().__init__(name=name, daemon=True)
+        self._line = line
+        self._crew = crew
+
+    def run(self) -> None:
+        try:
+            self._line.close()
+        finally:
+            self._crew.leave(self)

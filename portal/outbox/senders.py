@@ -119,29 +119,38 @@ class Sender:
 
     def _send_together(self, part_with: Callable[[Line], bool]) -> None:
         ready = list(self.lines)
-        heard_at = time.monotonic()
-        others_wait_since: float | None = None
+        others_wait = False
+        patient_until = time.monotonic() + PATIENCE_SECONDS
         while True:
-            if sum(line.advance() for line in ready):
-                heard_at = time.monotonic()
+            if sum(line.advance() for line in ready) and not others_wait:
+                patient_until = time.monotonic() + PATIENCE_SECONDS
             under_way = [line for line in self.lines if not line.is_through]
             if not under_way:
                 return
-            if others_wait_since is None and self._others_wait():
-                others_wait_since = time.monotonic()
-            patience = min(heard_at, others_wait_since or heard_at) + PATIENCE_SECONDS - time.monotonic()
+            if not others_wait and self._others_wait():
+                others_wait = True
+                patient_until = min(patient_until, time.monotonic() + PATIENCE_SECONDS)
+            patience = patient_until - time.monotonic()
             slow = [line for line in under_way if line.must_wait or patience <= 0]
-            for line in slow:
-                if part_with(line):
-                    self.lines.remove(line)
-                else:
-                    line.send()
-            ready = [] if slow else _readable(under_way, patience)
+            ready = self._part(slow, part_with) if slow else _readable(under_way, patience)
+            if slow:
+                patient_until = time.monotonic() + PATIENCE_SECONDS
+
+    def _part(self, slow: Sequence[Line], part_with: Callable[[Line], bool]) -> list[Line]:
+        """The lines that are left. One that cannot be parted with is waited on where it is the last, or must be."""
+        for line in slow:
+            if part_with(line):
+                self.lines.remove(line)
+            elif line.must_wait or len(self.lines) == 1:
+                line.send()
+        return list(self.lines)
 
     def _others_wait(self) -> bool:
-        """Whether results wait for the end of the round, or a line without a slice could have one."""
+        """Whether results wait for the end of the round, or a line, also one that was given, could have a slice."""
         idle = [line for line in self.lines if line.is_through]
-        return any(line.outcomes for line in idle) or (bool(idle) and self._pool.has_next)
+        if any(line.outcomes for line in idle) or self._pool.crew.has_given:
+            return True
+        return bool(idle) and self._pool.has_next
 
     def _let_go(self) -> None:
         """The slices are sent; their places may be taken while the results are written down."""

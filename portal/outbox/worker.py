@@ -266,7 +266,12 @@ class Worker:
         for _ in range(wanted - pool.crew.lines):
             sender = SenderThread(pool, self._ledger, must_stop=self._must_give_back)
             pool.crew.join(sender)
-            sender.start()
+            try:
+                sender.start()
+            except RuntimeError as error:
+                pool.crew.leave(sender)
+                _log.error("there is no thread to be had for a sender; trying again", error=str(error))
+                return
 
     def _wait(self) -> None:
         """Until something was committed, a pool runs low, or it is time to look again; a stop is seen soon."""

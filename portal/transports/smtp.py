@@ -86,8 +86,9 @@ class SMTPTransport:
             conversation.capabilities.pipelining
             and len(message.rcpt_to) <= _MOST_RECIPIENTS_AT_ONCE
             and self._messages < MOST_MESSAGES
-            and not (self._needs_reset or conversation.wire.has_more)
-            and self._clock() - self._used_at < _UNSEEN_SECONDS
+            and not self._needs_reset
+            and self._clock() - self._used_at <= MOST_IDLE_SECONDS
+            and not (conversation.wire.holds(1) or conversation.wire.has_more)  # servers end what idles
         )
 
     def start(

@@ -152,9 +152,31 @@ def test_what_would_take_waiting_is_not_started(server: SMTPServer, policy: Mail
     assert transport.can_start(THIRD)
     assert not transport.can_start(large)
     assert not transport.can_start(to_many)
-    now = 2.0
-    assert not transport.can_start(THIRD)  # the server may have gone meanwhile
+    now = 29.0
+    assert transport.can_start(THIRD)
+    now = 31.0
+    assert not transport.can_start(THIRD)
     transport.close()
+
+
+@pytest.mark.parametrize("farewell", [b"421 4.4.2 idle for too long\r\n", b"42", b""])
+def test_a_server_that_went_meanwhile_is_met_with_a_new_connection(
+    server: SMTPServer, driven: DrivenTransport, farewell: bytes
+) -> None:
+    driven.send(FIRST, may_proceed=always)
+    assert driven.can_start(SECOND)
+    server.sessions[0].tell(farewell)
+    server.sessions[0].close()
+    until_readable(driven)
+
+    assert not driven.can_start(SECOND)
+    [first, _] = driven.send(SECOND, may_proceed=always).recipients
+    assert first.verdict is Verdict.SENT
+    assert (driven.driven, server.connections) == (0, 2)
+
+
+def until_readable(transport: SMTPTransport) -> None:
+    assert select.select([transport], [], [], 5)[0]
 
 
 def test_a_refused_message_must_be_reset_first(server: SMTPServer, driven: DrivenTransport) -> None:
