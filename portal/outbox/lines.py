@@ -14,7 +14,7 @@ from portal.outbox.pool import Batch, Pool
 from portal.outbox.prepared import WayOut
 from portal.transports import ConnectionFault, QuotaReached, SenderRefused, TransientError
 
-QUICK_SECONDS = 0.01  # a message: where it takes less, the lines of several senders are better driven by one
+QUICK_SECONDS = 0.008  # a message: where it takes less, the lines of several senders are better driven by one
 LONGEST_SLICE_SECONDS = 5.0  # what is not begun by then is given back
 
 
@@ -78,6 +78,11 @@ class Line:
     def is_through(self) -> bool:
         """Whether nothing of the slice is left to send."""
         return self._place >= len(self._slice)
+
+    @property
+    def is_free(self) -> bool:
+        """Whether it has nothing in hand, and nothing to be written down."""
+        return self.batch is None and not self.outcomes and self.is_through
 
     def fileno(self) -> int:
         """What becomes readable when it may `advance`."""

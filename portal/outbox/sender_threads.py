@@ -116,7 +116,7 @@ class SenderThread(threading.Thread):
     def _shed(self) -> None:
         """Close a line that the budget has no place for, or one of several that has long had nothing to send."""
         *others, last = self._sender.lines
-        if others and time.monotonic() - last.used_at > self._idle_after:
+        if others and last.is_free and time.monotonic() - last.used_at > self._idle_after:
             if self._starts(_Closing(last, self._crew, name=self.name)):  # the others are not to wait for the farewell
                 self._sender.lines.remove(last)
         elif self._crew.lines > self._pool.slots:

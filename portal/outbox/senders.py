@@ -14,7 +14,7 @@ from portal.outbox.outcomes import Outcome
 from portal.outbox.pool import Batch, Pool
 
 SLICE_SECONDS = 0.5  # a slice is sized to take about so long: its results are soon seen, and little is lost
-PATIENCE_SECONDS = 0.1  # after so long without an answer on any line, no other is to wait with it
+PATIENCE_SECONDS = 0.2  # no line is to wait longer for another: a quick one has sent its slice by then
 
 
 class Sender:
