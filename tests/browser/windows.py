@@ -14,7 +14,8 @@ AXE = Path(__file__).with_name("axe-4.14.1.min.js").read_text()
 AXE_OPTIONS = """{
   runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"], resultTypes: ["violations"],
 }"""
-WITHOUT_A_RULE = {"choice-cards", "htmx-request", "notices", "theme-label", "tile-busy", "tile-ok"}
+OF_HTMX = {"htmx-added", "htmx-request", "htmx-settling", "htmx-swapping"}  # each for a moment
+WITHOUT_A_RULE = {"choice-cards", "notices", "theme-label", "tile-busy", "tile-ok"} | OF_HTMX
 _UNKNOWN_CLASSES = r"""() => {
   const known = new Set();
   const read = (rules) => [...rules].forEach((rule) => {
