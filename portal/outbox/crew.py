@@ -59,13 +59,13 @@ class Crew:
     def has_room(self) -> bool:
         """Whether the gatherer would take over one line more."""
         with self._lock:
-            return self._gatherer is not None and self._lines[self._gatherer] < MOST_LINES
+            return self._taker() is not None
 
     def give(self, line: Line, *, by: threading.Thread) -> bool:
         """The only line of `by` goes to the gatherer, if that has room; then `by` has left."""
         with self._lock:
-            gatherer = self._gatherer
-            if gatherer is None or gatherer is by or self._lines[gatherer] >= MOST_LINES:
+            gatherer = self._taker()
+            if gatherer is None or gatherer is by:
                 return False
             self._lines[gatherer] += self._lines.pop(by)
             self._given.append(line)
@@ -108,6 +108,11 @@ class Crew:
                 return False
             self._lines[sender] -= 1
             return True
+
+    def _taker(self) -> threading.Thread | None:
+        """The gatherer, if it has room for a line."""
+        gatherer = self._gatherer
+        return gatherer if gatherer is not None and self._lines[gatherer] < MOST_LINES else None
 
     def _resign(self, sender: threading.Thread) -> list[Line]:
         if self._gatherer is not sender:
