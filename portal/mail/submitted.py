@@ -35,11 +35,7 @@ class Field(NamedTuple):
 
     name: str
     raw: bytes
-
-    @property
-    def key(self) -> str:
-        """The name as it is compared."""
-        return _lower(self.name)
+    key: str  # the name as it is compared
 
     @property
     def value(self) -> str:
@@ -71,8 +67,7 @@ class Submitted:
 
     def having(self, *added: tuple[str, str]) -> Submitted:
         """The same with fields in front; values are folded already."""
-        new = tuple(Field(name, f"{name}: {value}\r\n".encode()) for name, value in added)
-        return Submitted(new + self.fields, self.body)
+        return Submitted(tuple(_written(name, value) for name, value in added) + self.fields, self.body)
 
     def __bytes__(self) -> bytes:
         return b"".join(one.raw for one in self.fields) + b"\r\n" + self.body
@@ -90,7 +85,7 @@ def take_apart(content: bytes) -> Submitted:
         raw = _EMPTY_CONTINUATION.sub(b"", found[0])
         if raw[len(name) : len(name) + 1] != b":":
             raw = name + raw[raw.index(b":") :]
-        fields.append(Field(_decoded(name), raw))
+        fields.append(_field(_decoded(name), raw))
         place = found.end()
     if len(content) > LONGEST_HEADER and content.find(b"\r\n", place, LONGEST_HEADER) < 0:
         raise HeaderTooLong(f"the header has more than {LONGEST_HEADER} octets")
@@ -129,7 +124,7 @@ def in_seven_bit(message: Submitted, *, keeps_utf8: bool) -> Submitted:
     if message.body.isascii():
         return Submitted(fields, message.body)
     pairs, body = seven_bit([(one.name, one.raw) for one in fields], message.body)
-    return Submitted(tuple(Field(name, raw) for name, raw in pairs), body)
+    return Submitted(tuple(_field(name, raw) for name, raw in pairs), body)
 
 
 def longest_line(content: bytes) -> int | None:
@@ -146,6 +141,15 @@ def longest_line(content: bytes) -> int | None:
         begun = len(lines[-1]) + (begun if len(lines) == 1 else 0)
         place = end
     return longest
+
+
+def _field(name: str, raw: bytes) -> Field:
+    return Field(name, raw, _lower(name))
+
+
+def _written(name: str, value: str) -> Field:
+    """A new one; the value is folded already."""
+    return _field(name, f"{name}: {value}\r\n".encode())
 
 
 @lru_cache(maxsize=1024)
@@ -169,7 +173,7 @@ def _mended(field: Field, *, keeps_utf8: bool) -> Field:
         value = text.encode("ascii", "replace").decode().replace("?", "_")
     else:
         value = unstructured(field.name, text)
-    return Field(field.name, f"{field.name}: {value}\r\n".encode())
+    return _written(field.name, value)
 
 
 def _pairs(text: str) -> list[tuple[str, str]]:

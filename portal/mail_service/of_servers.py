@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from uuid import uuid4
 
 from sqlalchemy.orm import Session
 
 from portal.mail.addresses import Mailbox, same_address_key
 from portal.mail_service.admission import NotAccepted
+from portal.outbox.message_ids import new_id
 from portal.outbox.prepared import Lane, PreparedMessage, Schedule
 from portal.servers.callers import Caller
 from portal.servers.inheritance import ServerSettings, load_settings
@@ -130,7 +130,7 @@ def prepared_for(
     is_test = caller.kind == "test"
     routed = route_for(session, server_id=caller.server_id, from_address=known, kind=kind, is_test=is_test)
     return PreparedMessage(
-        id=uuid4(),
+        id=new_id(),
         kind=kind,
         is_secret=False,
         lane=Lane.NORMAL,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from sqlalchemy.orm import Session
 
@@ -16,6 +16,7 @@ from portal.mail_service.admission import NotAccepted, admit
 from portal.message_templates.kinds import Kind, kind
 from portal.message_templates.languages import Value
 from portal.message_templates.rendering import render_message
+from portal.outbox.message_ids import new_id
 from portal.outbox.prepared import Lane, PreparedMessage, Schedule
 from portal.servers.routing import route_for
 from portal.wording import N_
@@ -157,7 +158,7 @@ def _prepared(
         auto_submitted=True,
     )
     return PreparedMessage(
-        id=uuid4(),
+        id=new_id(),
         kind=what.name,
         is_secret=what.is_secret,
         lane=Lane(what.lane),

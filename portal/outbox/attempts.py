@@ -161,7 +161,7 @@ class Attempts:
         was_tried: bool = True,
     ) -> Outcome:
         loaded, way_out = under_way.loaded, under_way.way_out
-        if way_out.is_fallback:  # others spare nothing, and need no look at the clock
+        if way_out.stands_in_on(loaded.claimed.route):  # others spare nothing, and need no look at the clock
             parts = outgrown.spared(loaded, way_out, parts, now=self._clock())
         return Outcome(
             loaded,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime
 from uuid import UUID
 
@@ -61,8 +63,9 @@ class Dispatcher:
 
         Nothing is taken from the pools until `go_on`. To be called every few seconds, for the pools at work.
         """
-        for connection_id, pool in list(self.pools.items()):
+        for pool in self.pools.values():
             pool.suspend(self)
+        for connection_id, pool in list(self.pools.items()):
             self.withdraw(pool)
             is_busy = pool.is_busy
             if is_busy or pool.slots:
@@ -78,10 +81,10 @@ class Dispatcher:
     def withdraw(self, pool: Pool, *, route: str | None = None, keep_tests: bool = False) -> None:
         """Give back what waits in the pool."""
         withdrawn = pool.withdraw(route=route, keep_tests=keep_tests)
+        self._ledger.leases.drop(withdrawn)  # where they cannot be released, their leases run out
         if withdrawn:
             with self._ledger.write() as connection:
                 claim.release(connection, withdrawn, owner=self._ledger.owner)
-            self._ledger.leases.drop(withdrawn)
 
     def give_back_connections(self) -> None:
         """This worker ends."""
@@ -108,12 +111,12 @@ class Dispatcher:
             self._fail_tests(route, ways_out, now)
             return
         way_out = self._choose(ways_out.ways, states)
-        pool = self._pool(way_out)
+        pool = self._pool(way_out, route)
         if self._chosen.get(route) != way_out.connection_id:
             self._leave(route)
-            self._chosen[route] = way_out.connection_id
             with self._ledger.write() as connection:
                 outgrown.let_go(connection, route, now=now)
+            self._chosen[route] = way_out.connection_id
         with self._ledger.engine.connect() as connection:
             due = claim.due_priorities(connection, route, now)
         if not ways_out.is_switched_off:
@@ -137,13 +140,19 @@ class Dispatcher:
         if before in self.pools:
             self.withdraw(self.pools[before], route=route)
 
-    def _pool(self, way_out: WayOut) -> Pool:
+    def _pool(self, way_out: WayOut, route: str) -> Pool:
+        """The pool of a way out as a route sees it: the first choice of one may stand in on others."""
         pool = self.pools.get(way_out.connection_id)
+        others = pool.way_out.stands_in_for - {route} if pool else frozenset[str]()
+        routes = others | {route} if way_out.stands_in_on(route) else others
+        seen = replace(way_out, is_fallback=False, stands_in_for=routes)
         if pool is None:
-            pool = self.pools[way_out.connection_id] = Pool(way_out, suspects=self._suspects, on_low=self._on_low)
-        elif pool.way_out != way_out:
-            pool.way_out = way_out
+            pool = self.pools[way_out.connection_id] = Pool(seen, suspects=self._suspects, on_low=self._on_low)
+        elif pool.way_out != seen:
+            pool.way_out = seen
             pool.start_slowly()
+        elif pool.way_out.stands_in_for != seen.stands_in_for:
+            pool.way_out = seen
         return pool
 
     def _heed(self, pool: Pool, state: WayOutState) -> None:
@@ -161,7 +170,7 @@ class Dispatcher:
             pause = states.get(way_out.connection_id, READY).pause
             if priority is None or pause is None or pause.next_probe_at > now:
                 continue
-            pool = self._pool(way_out)
+            pool = self._pool(way_out, route)
             pool.is_doubted = True
             if self._has_slot(pool):
                 self._probe(route, ways, pool, priority, now)
@@ -171,7 +180,9 @@ class Dispatcher:
             if not pausing.take_probe(connection, pool.way_out.connection_id, now=now):
                 return
         pool.start_slowly()
-        claimed = self._pass_on(self._claim(route, priority, 1, now), pool.way_out, ways, now)
+        claimed = self._claim(route, priority, 1, now)
+        with self._leaving_to_leases(claimed):
+            claimed = self._pass_on(claimed, pool.way_out, ways, now)
         if claimed:
             pool.put(claimed, probe=True)
 
@@ -183,11 +194,21 @@ class Dispatcher:
         if free * 2 < capacity or pool.is_suspended or not self._has_slot(pool):
             return
         claimed = self._claim(route, priority, free, now)
-        if state.refused:
-            claimed = self._sift(claimed, pool.way_out, state, now)
-        claimed = self._pass_on(claimed, pool.way_out, ways, now)
+        with self._leaving_to_leases(claimed):
+            if state.refused:
+                claimed = self._sift(claimed, pool.way_out, state, now)
+            claimed = self._pass_on(claimed, pool.way_out, ways, now)
         if claimed:
             pool.put(claimed)
+
+    @contextmanager
+    def _leaving_to_leases(self, claimed: Sequence[Claimed]) -> Iterator[None]:
+        """What an error keeps from every pool is nobody's: it comes again when its lease has run out."""
+        try:
+            yield
+        except BaseException:
+            self._ledger.leases.drop([one.id for one in claimed])
+            raise
 
     def _pass_on(self, claimed: list[Claimed], way_out: WayOut, ways: Sequence[WayOut], now: datetime) -> list[Claimed]:
         """What a stand-in cannot carry goes to a way out that perhaps can, or waits for one."""
@@ -195,10 +216,11 @@ class Dispatcher:
             return claimed
         with self._ledger.engine.connect() as connection:
             found = outgrown.sort_out(connection, claimed, way_out, ways, now=now)
+        elsewhere: list[tuple[Pool, Claimed]] = []
         for one, other in found.elsewhere:
-            pool = self._pool(other)
+            pool = self._pool(other, one.route)
             if self._has_slot(pool):
-                pool.put([one])
+                elsewhere.append((pool, one))
             else:
                 found.waiting.setdefault(now + FIRST_PAUSE, []).append(one.id)
         if found.waiting:
@@ -206,6 +228,8 @@ class Dispatcher:
                 for until, ids in found.waiting.items():
                     slices.put_off(connection, ids, owner=self._ledger.owner, until=until)
             self._ledger.leases.drop([one for ids in found.waiting.values() for one in ids])
+        for pool, one in elsewhere:  # once nothing can fail any more
+            pool.put([one])
         return found.here
 
     def _claim(self, route: str, priority: Priority, limit: int, now: datetime) -> list[Claimed]:
@@ -277,4 +301,5 @@ class Dispatcher:
             due = claim.due_priorities(connection, route, now)
         if Priority.ONCE in due:
             claimed = self._claim(route, Priority.ONCE, self._settings.slice_size, now)
-            self._ledger.fail_untried(claimed, ways_out)
+            with self._leaving_to_leases(claimed):
+                self._ledger.fail_untried(claimed, ways_out)

@@ -80,6 +80,11 @@ class Line:
         return self._place >= len(self._slice)
 
     @property
+    def ids(self) -> list[int]:
+        """Of the deliveries of its slice, sent or not."""
+        return [one.claimed.id for one in self._slice]
+
+    @property
     def is_free(self) -> bool:
         """Whether it has nothing in hand, and nothing to be written down."""
         return self.batch is None and not self.outcomes and self.is_through

@@ -89,9 +89,9 @@ class Pool:
     def put(self, claimed: Sequence[Claimed], *, probe: bool = False) -> None:
         with self._changed:
             self._has_called = False
-            if probe:
+            if probe and self._probe is None:
                 self._probe = claimed[0]
-            else:
+            else:  # also a second probe, where a database that was away kept the first from its end
                 for one in claimed:
                     self._waiting[Priority(one.priority)].append(one)
             self._changed.notify_all()

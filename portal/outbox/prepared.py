@@ -95,6 +95,7 @@ class WayOut:
     max_connections: int  # at the same time, of all workers together; 1 or more
     messages_per_minute: int | None  # None: no limit
     is_fallback: bool = False  # it stands in for others, and sends as itself alone, as far as is known
+    stands_in_for: frozenset[str] = field(default=frozenset(), compare=False)  # so it does on these routes
     may_send_as: frozenset[str] = frozenset()  # canonical addresses and @domains that it is known to let through
     rewrites: frozenset[str] = frozenset()  # those in whose place its own stands
     refuses: frozenset[str] = frozenset()  # those that it is known not to let through
@@ -102,7 +103,7 @@ class WayOut:
 
     def stands_in_on(self, route: str) -> bool:
         """Whether it takes the place of another one there, rather than being the one that was asked for."""
-        return self.is_fallback and route != f"connection:{self.connection_id}"
+        return (self.is_fallback or route in self.stands_in_for) and route != f"connection:{self.connection_id}"
 
     def sender_fate(self, address: str, route: str) -> SenderFate:
         """What becomes of a From, or an envelope sender, of a message that waits on the route.

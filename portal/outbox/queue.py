@@ -6,15 +6,30 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import select, update
 from sqlalchemy.engine import Connection
 from sqlalchemy.orm import Session
 
 from portal.outbox import bodies, wakeup
 from portal.outbox.models import Delivery, Message, MessageBody
 from portal.outbox.prepared import PreparedMessage
+from portal.outbox.ready_statements import ReadyInsert
 from portal.outbox.states import HeldReason, State, may_become
 from portal.secret_box import SecretBox
+
+_MESSAGES = ReadyInsert(Message)
+_BODIES = ReadyInsert(MessageBody)
+_DELIVERIES = ReadyInsert(Delivery)
+_UNTRIED = {
+    "lease_owner": None,
+    "lease_until": None,
+    "lost_leases": 0,
+    "lost_replies": 0,
+    "attempt_number": 0,
+    "is_part": False,
+    "is_captured": False,
+    "ended_at": None,
+}
 
 
 def add(session: Session, prepared: PreparedMessage, *, box: SecretBox) -> UUID:
@@ -59,11 +74,9 @@ def store(connection: Connection, messages: Sequence[Packed]) -> None:
 
 
 def _insert(connection: Connection, messages: Sequence[Packed]) -> None:
-    if not messages:
-        return
-    connection.execute(insert(Message), [_message(one.prepared) for one in messages])
-    connection.execute(insert(MessageBody), [{"message_id": one.prepared.id, **one.body} for one in messages])
-    connection.execute(insert(Delivery), [_delivery(one) for one in messages])
+    _MESSAGES.add(connection, [_message(one.prepared) for one in messages])
+    _BODIES.add(connection, [{"message_id": one.prepared.id, "erase_after": None, **one.body} for one in messages])
+    _DELIVERIES.add(connection, [_delivery(one) for one in messages])
 
 
 def _message(prepared: PreparedMessage) -> dict[str, Any]:
@@ -107,6 +120,7 @@ def _delivery(message: Packed) -> dict[str, Any]:
         "size": len(prepared.content),
         "due_at": prepared.created_at,
         "deliver_by": prepared.deliver_by,
+        **_UNTRIED,
     }
 
 

@@ -15,12 +15,11 @@ from sqlalchemy import Row, bindparam, insert, select, update
 from sqlalchemy.engine import Connection
 
 from portal.outbox import bodies
-from portal.outbox.attempt_rows import add_attempts
 from portal.outbox.id_lists import id_list, is_among
 from portal.outbox.leases import moment
-from portal.outbox.models import Delivery
+from portal.outbox.models import Attempt, Delivery
 from portal.outbox.outcomes import Outcome, Part
-from portal.outbox.ready_statements import ReadyListing, ReadyStatement
+from portal.outbox.ready_statements import ReadyInsert, ReadyListing, ReadyStatement
 from portal.outbox.states import ENDED, LATE_SENT, State, may_become, status_of
 from portal.secret_box import SecretBox
 
@@ -31,6 +30,7 @@ _UNLEASED: dict[str, Any] = {"lease_owner": None, "lease_until": None}
 
 
 _IS_OURS = (Delivery.state == State.SENDING, Delivery.lease_owner == bindparam("owner"))
+_ADD_ATTEMPTS = ReadyInsert(Attempt)
 _OURS = ReadyListing(
     lambda dialect: (
         select(Delivery.id)
@@ -68,7 +68,7 @@ class Recorder:
         for outcome in outcomes:
             if not _is_plain_success(outcome) or outcome.loaded.claimed.id in late:
                 self._record_parts(outcome)
-        add_attempts(self._connection, self._attempts)
+        _ADD_ATTEMPTS.add(self._connection, self._attempts)
         bodies.erase_secrets(
             self._connection,
             {outcome.loaded.claimed.message_id for outcome in outcomes if outcome.loaded.is_secret and _ends(outcome)},

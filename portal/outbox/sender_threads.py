@@ -48,13 +48,14 @@ class SenderThread(threading.Thread):
     def _end(self) -> None:
         """Until its conversation has ended a line counts, so that no other takes its place too early."""
         try:
+            self._sender.lines += self._crew.resign(self)  # nobody gives it another from now on
             self._sender.abandon()
             for line in self._sender.lines:
                 line.close()
                 self._crew.shed(self, most=0)
         finally:
-            for line in self._crew.leave(self):
-                line.close()
+            self._crew.leave(self)
+            self._sender.close()
 
     def _goes_on(self) -> bool:
         try:
@@ -86,10 +87,13 @@ class SenderThread(threading.Thread):
         return True
 
     def _part_with(self, line: Line) -> bool:
-        """Whether another sender goes on with a line that turned slow: the last one is to be waited on."""
-        if len(self._sender.lines) > 1:
-            return self._start_another(line)
-        self._gathers = False
+        """Whether another sender goes on with a line that turned slow. Else, as with the last one, it is waited on.
+
+        Who waits takes over no lines; several that are there already are driven together all the same.
+        """
+        if len(self._sender.lines) > 1 and self._start_another(line):
+            return True
+        self._gathers = len(self._sender.lines) > 1
         for given in self._crew.resign(self):
             if not self._start_another(given) and self._crew.shed(self, most=0):
                 given.close()

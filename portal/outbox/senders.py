@@ -59,9 +59,7 @@ class Sender:
     def abandon(self) -> None:
         """Nothing more can be written: leave what is in hand to the leases' end."""
         for line in self.lines:
-            self._ledger.leases.drop(outcome.loaded.claimed.id for outcome in line.outcomes)
-            if line.batch is not None:
-                self._ledger.leases.drop(one.id for one in line.batch.claimed)
+            self._ledger.leases.drop(line.ids)  # of its batch alone what it was to send: the rest may be another's
             line.outcomes = []
         self._let_go()
         for line in self.lines:
@@ -137,12 +135,15 @@ class Sender:
                 patient_until = time.monotonic() + PATIENCE_SECONDS
 
     def _part(self, slow: Sequence[Line], part_with: Callable[[Line], bool]) -> list[Line]:
-        """The lines that are left. One that cannot be parted with is waited on where it is the last, or must be."""
+        """The lines that are left. One that cannot be parted with is waited on: only then its time can run out.
+
+        The others may have been answered by then, and are looked at before another one is waited on.
+        """
         for line in slow:
-            if part_with(line):
-                self.lines.remove(line)
-            elif line.must_wait or len(self.lines) == 1:
+            if not part_with(line):
                 line.send()
+                break
+            self.lines.remove(line)
         return list(self.lines)
 
     def _others_wait(self) -> bool:
@@ -172,9 +173,9 @@ class Sender:
             self._pool.is_doubted = True
             self._pool.start_slowly()
             withdrawn = self._pool.withdraw()
-            with suppress(*PASSING), self._ledger.write() as connection:  # else their leases run out
+            self._ledger.leases.drop(withdrawn)  # where they cannot be released, their leases run out
+            with suppress(*PASSING), self._ledger.write() as connection:
                 release(connection, withdrawn, owner=self._ledger.owner)
-            self._ledger.leases.drop(withdrawn)
         for line in self.lines:
             self._pool.go_on(line)
 

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import NamedTuple
 from uuid import UUID
 
 import structlog
@@ -226,8 +227,10 @@ class Worker:
             return
         self._dispatcher.wind_down()
         if self._ledger.leases.all():
+            now, since = self._settings.clock(), ticks()
             with self._ledger.write() as connection:
-                self._renew(connection, self._settings.clock())
+                renewed = self._renew(connection, now, since)
+            self._note_renewed(renewed)
         self._plan_next_sweep()
 
     def _plan_next_sweep(self) -> None:
@@ -235,31 +238,36 @@ class Worker:
 
     def _sweep(self) -> None:
         """Renew, give a sign of life, and see to what others left behind."""
-        now = self._settings.clock()
+        now, since = self._settings.clock(), ticks()
         with self._ledger.write() as connection:
             heartbeat.beat(connection, self._ledger.owner, now)
-            self._renew(connection, now)
+            renewed = self._renew(connection, now, since)
+            lost = renewed.lost if renewed else frozenset[int]()
             recovered = recovery.recover(
                 connection,
-                mine=frozenset(self._ledger.leases.to_renew()),
+                mine=frozenset(self._ledger.leases.to_renew()) - lost,
                 now=now,
                 lease=self._settings.lease,
                 rule=self._settings.uncertain_rule,
             )
+        self._note_renewed(renewed)
         if recovered != recovery.Recovered():
             _log.warning("leases ran out", **vars(recovered))
         self._ledger.expire()
         self._dispatcher.share_connections()
 
-    def _renew(self, connection: Connection, now: datetime) -> None:
-        since = ticks()
+    def _renew(self, connection: Connection, now: datetime, since: float) -> _Renewed | None:
+        """To be noted once this is committed; None where it is not time yet. `since` is `now` in `ticks`."""
         if since < self._next_renewal:
-            return
-        self._next_renewal = since + self._settings.lease.total_seconds() / 3
+            return None
         held = self._ledger.leases.to_renew()
         kept = claim.renew(connection, held, owner=self._ledger.owner, now=now, lease=self._settings.lease)
-        lost = set(held) - kept
-        self._ledger.leases.renewed(kept, lost, since=since)
+        return _Renewed(frozenset(kept), frozenset(held) - kept, since)
+
+    def _note_renewed(self, renewed: _Renewed | None) -> None:
+        if renewed is not None:
+            self._next_renewal = renewed.since + self._settings.lease.total_seconds() / 3
+            self._ledger.leases.renewed(renewed.kept, renewed.lost, since=renewed.since)
 
     def _start_senders(self, pool: Pool) -> None:
         wanted = min(pool.slots, pool.count())
@@ -314,6 +322,14 @@ class Worker:
             claim.release(connection, sorted(self._ledger.leases.all()), owner=self._ledger.owner)
             heartbeat.stop(connection, self._ledger.owner)
         self._ledger.close()
+
+
+class _Renewed(NamedTuple):
+    """Leases that were written at `since` ticks or later, and those that others have."""
+
+    kept: frozenset[int]
+    lost: frozenset[int]
+    since: float
 
 
 def _said_by(error: SQLAlchemyError) -> dict[str, str]:

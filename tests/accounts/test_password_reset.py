@@ -128,6 +128,8 @@ def test_whoever_is_asked_for_gets_the_same_answer_and_writes_the_same_row(
     assert [(row.state, row.address, len(row.identifier) <= 320) for row in rows(engine)] == [
         ("waiting", "127.0.0.1", True)
     ] * 7
+    with engine.connect() as connection:
+        assert connection.scalar(select(func.count()).select_from(Message)) == 0  # mail is the worker's business
 
 
 @pytest.mark.parametrize("identifier", [ADA, "unknown@contoso.test"])

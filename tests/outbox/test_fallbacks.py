@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 from datetime import timedelta
 from email import message_from_bytes, policy
@@ -384,3 +385,40 @@ def test_what_names_a_sender_that_the_way_out_is_known_to_refuse_waits_untried(o
     assert [len(outbox.attempts(one)) for one in (*waiting, own)] == [2, 2, 1]
     assert outbox.states() == ["sent", "sent", "sent"]
     assert outbox.paused == []
+
+
+def test_one_connection_is_a_stand_in_on_one_route_and_the_first_choice_of_another(
+    outbox: Outbox, start_worker: StartWorker
+) -> None:
+    """As a fallback is for all, while the default is paused, that was chosen for one server."""
+    first_choice = way_out(OTHER, from_mailbox=DESK)
+    outbox.world.lead("default", [replace(first_choice, is_fallback=True)])
+    outbox.world.lead("server:wiki", [first_choice])
+    for _ in range(60):
+        outbox.add(from_mailbox=WIKI, rcpt_to=("by.stand-in@contoso.test",))
+        outbox.add(from_mailbox=WIKI, rcpt_to=("by.choice@contoso.test",), route="server:wiki")
+
+    start_worker()
+    until(lambda: len(outbox.ended) == 120)
+
+    left_as = Counter((message.rcpt_to[0], header(message, "From")) for message in outbox.world.other.taken)
+    assert left_as == {
+        ("by.stand-in@contoso.test", "Desk <desk@fabrikam.test>"): 60,
+        ("by.choice@contoso.test", "Wiki <wiki@contoso.test>"): 60,
+    }
+
+
+def test_a_route_whose_connection_is_chosen_meanwhile_sends_as_itself(outbox: Outbox) -> None:
+    stand_in = replace(way_out(OTHER, from_mailbox=DESK), is_fallback=True)
+    outbox.world.lead("default", [stand_in])
+    outbox.add(from_mailbox=WIKI)
+    outbox.send()
+
+    outbox.world.lead("default", [replace(stand_in, is_fallback=False)])
+    outbox.add(from_mailbox=WIKI)
+    outbox.send()
+
+    assert [header(message, "From") for message in outbox.world.other.taken] == [
+        "Desk <desk@fabrikam.test>",
+        "Wiki <wiki@contoso.test>",
+    ]

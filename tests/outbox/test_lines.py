@@ -14,6 +14,8 @@ from sqlalchemy.exc import DatabaseError
 
 from portal import outbox as room
 from portal.outbox import lines
+from portal.outbox.crew import Crew
+from portal.outbox.lines import Line
 from portal.outbox.outcomes import Outcome
 from portal.outbox.prepared import WayOut
 from portal.outbox.sender_threads import SenderThread
@@ -70,6 +72,22 @@ def threads(monkeypatch: pytest.MonkeyPatch) -> Threads:
     # The server here shares processor and interpreter with what is tested, and may not be quick by itself.
     monkeypatch.setattr(lines, "QUICK_SECONDS", 0.05)
     return Threads(monkeypatch)
+
+
+@pytest.fixture
+def refused(monkeypatch: pytest.MonkeyPatch) -> list[SenderThread]:
+    """No sender gets a thread for a line that it parts with; those that were refused."""
+    start = SenderThread.start
+    refused: list[SenderThread] = []
+
+    def none_left(sender: SenderThread) -> None:
+        if isinstance(threading.current_thread(), SenderThread):
+            refused.append(sender)
+            raise RuntimeError("can't start new thread")
+        start(sender)
+
+    monkeypatch.setattr(SenderThread, "start", none_left)
+    return refused
 
 
 @pytest.fixture
@@ -187,19 +205,9 @@ def test_without_a_thread_to_be_had_the_line_is_waited_on(
     server: SMTPServer,
     start_worker: StartWorker,
     threads: Threads,
-    monkeypatch: pytest.MonkeyPatch,
+    refused: list[SenderThread],
 ) -> None:
     """Nothing is lost or sent twice for it."""
-    start = SenderThread.start
-    refused: list[SenderThread] = []
-
-    def none_left(sender: SenderThread) -> None:
-        if isinstance(threading.current_thread(), SenderThread):
-            refused.append(sender)
-            raise RuntimeError("can't start new thread")
-        start(sender)
-
-    monkeypatch.setattr(SenderThread, "start", none_left)
     add(outbox, 1500)
     running = start_worker()
     until(lambda: len(outbox.ended) == 1500, within=40)
@@ -208,6 +216,63 @@ def test_without_a_thread_to_be_had_the_line_is_waited_on(
     assert refused
     assert copies(server) == {1: 1500}
     assert outbox.states() == ["sent"] * 1500
+
+
+def test_without_a_thread_to_be_had_a_line_that_hangs_runs_out_of_time(
+    outbox: Outbox,
+    server: SMTPServer,
+    start_worker: StartWorker,
+    threads: Threads,
+    refused: list[SenderThread],
+) -> None:
+    """And so does not keep the results of the others from being written down."""
+    add(outbox, 150)  # no connection is spent
+    running = start_worker()
+    until(lambda: threads.most_lines > 1)
+    until(lambda: len(outbox.ended) == 150, within=30)
+    server.on("MAIL", silent=True, times=1)
+    add(outbox, 60)
+
+    until(lambda: sorted(outbox.states()) == ["deferred"] + ["sent"] * 209, within=20)
+    assert running.end() < 5
+    assert refused
+
+
+def test_a_gatherer_that_ends_is_given_no_line(
+    outbox: Outbox,
+    server: SMTPServer,
+    start_worker: StartWorker,
+    threads: Threads,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    given_too_late: list[Line] = []
+    ending: list[threading.Thread] = []
+    end, give = SenderThread._end, Crew.give
+
+    def noting_end(sender: SenderThread) -> None:
+        if sender._crew._gatherer is sender:
+            ending.append(sender)
+        end(sender)
+
+    def noting_give(crew: Crew, line: Line, *, by: threading.Thread) -> bool:
+        gatherer = crew._gatherer
+        is_given = give(crew, line, by=by)
+        if is_given and gatherer in ending:
+            given_too_late.append(line)
+        return is_given
+
+    monkeypatch.setattr(SenderThread, "_end", noting_end)
+    monkeypatch.setattr(Crew, "give", noting_give)
+    server.on("QUIT", silent=True)  # each farewell takes a second
+    add(outbox, 300)
+    start_worker(idle_after=timedelta(seconds=0.5))
+    until(lambda: threads.most_lines > 1)
+    until(lambda: len(outbox.ended) == 300, within=30)
+    until(lambda: ending)
+    add(outbox, MESSAGES)
+
+    until(lambda: len(outbox.ended) == 300 + MESSAGES, within=30)
+    assert given_too_late == []
 
 
 def test_lines_that_were_given_do_not_wait_for_those_that_trickle(

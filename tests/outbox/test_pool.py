@@ -118,6 +118,21 @@ def test_what_the_pace_does_not_allow_waits_in_front() -> None:
     assert time.monotonic() - begun >= 0.1
 
 
+def test_a_second_probe_takes_no_place_of_the_first() -> None:
+    """As where the database was away for so long that the next one is due."""
+    pool = pool_of(slots=4)
+    pool.put([claimed(1)], probe=True)
+    pool.put([claimed(2)], probe=True)
+
+    first = pool.take(20, wait_seconds=0)
+    second = pool.take(20, wait_seconds=0)
+
+    assert [(batch.is_probe, [one.id for one in batch.claimed]) for batch in (first, second)] == [
+        (True, [1]),
+        (False, [2]),
+    ]
+
+
 def test_a_suspended_pool_gives_out_nothing() -> None:
     pool = pool_of(slots=2)
     pool.put([claimed(1)])

@@ -317,13 +317,13 @@ def test_long_sending_keeps_its_lease(outbox: Outbox, start_worker: StartWorker)
     id = outbox.add()
 
     def slowly(message: OutgoingMessage, may_proceed: Callable[[], bool]) -> SendReport:
-        time.sleep(1.5)
+        time.sleep(3.75)  # two leases and a half, each longer than this machine may stand still
         assert may_proceed()
         return report(message)
 
     outbox.world.main.always = slowly
-    start_worker(lease=timedelta(seconds=0.6))
-    start_worker(lease=timedelta(seconds=0.6))
+    start_worker(lease=timedelta(seconds=1.5))
+    start_worker(lease=timedelta(seconds=1.5))
     until(lambda: outbox.state(id) == "sent")
 
     assert len(outbox.world.main.tried) == 1

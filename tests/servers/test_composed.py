@@ -37,6 +37,7 @@ def test_a_message_carries_its_server_and_waits_on_its_route(portal: Flask) -> N
     prepared = composed(portal, who)
 
     assert prepared.kind == "api"
+    assert prepared.id.version == 7  # in the order of time
     assert prepared.route == f"server:{wiki}"
     assert (prepared.server_id, prepared.server_name, prepared.key_id) == (wiki, "Wiki", who.key_id)
     assert prepared.from_mailbox == Mailbox(FROM_WIKI, "The wiki")

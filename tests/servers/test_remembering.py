@@ -2,9 +2,11 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+import pytest
 from flask import Flask
-from sqlalchemy import create_engine
+from sqlalchemy import create_engine, event
 from sqlalchemy.engine import Engine
+from sqlalchemy.exc import OperationalError
 
 from portal.database import engine_options
 from portal.servers.remembering import SharedMemory
@@ -50,3 +52,14 @@ def test_a_connection_that_broke_while_it_waited_is_replaced(portal: Flask, engi
 
     assert memory.of_engine(engine, NOW) is known
     own.dispose()
+
+
+def test_a_database_that_lets_nobody_in_is_an_error_of_sqlalchemys(engine: Engine) -> None:
+    def refuse(*_arguments: object) -> None:
+        raise engine.dialect.loaded_dbapi.OperationalError("nobody is let in")
+
+    own = create_engine(engine.url, **engine_options(engine.url.drivername))
+    event.listen(own, "do_connect", refuse)
+
+    with pytest.raises(OperationalError):
+        SharedMemory().of_engine(own, NOW)
