@@ -16,8 +16,7 @@ from portal.paths import PACKAGE
 from portal.web.access import current_user
 from portal.wording import Text
 
-_TIME = "d MMM yyyy, HH:mm z"
-_DAY = "d MMM yyyy"
+_ENGLISH_DAY = "d MMM y"  # elsewhere as the language has it
 _LANGUAGES = "languages"  # the name of what is found once, when the portal starts
 
 
@@ -30,12 +29,19 @@ def translate(text: Text | str) -> str:
 
 def readable_time(moment: datetime) -> str:
     """ "21 Nov 2026, 03:52 UTC", in the reader's time zone, which is said. `moment` is aware."""
-    return str(format_datetime(moment, _TIME))
+    return str(format_datetime(moment, f"{_day()}, HH:mm z"))
 
 
 def readable_day(moment: datetime) -> str:
     """ "21 Nov 2026", in the reader's time zone. `moment` is aware."""
-    return str(format_datetime(moment, _DAY))
+    return str(format_datetime(moment, _day()))
+
+
+def _day() -> str:
+    """The pattern of a day with the month's short name (UTS #35)."""
+    locale = get_locale()
+    is_english = locale is None or locale.language == "en"
+    return _ENGLISH_DAY if is_english else str(locale.datetime_skeletons["yMMMd"].pattern)
 
 
 def machine_time(moment: datetime) -> str:
@@ -46,6 +52,11 @@ def machine_time(moment: datetime) -> str:
 def readable_number(number: int) -> str:
     """ "37,748,736", with the separators of the reader's language."""
     return str(format_decimal(number))
+
+
+def readable_seconds(duration: timedelta) -> str:
+    """ "1.5", with one decimal, as the reader's language writes it."""
+    return str(format_decimal(duration.total_seconds(), "0.0"))
 
 
 def readable_duration(duration: timedelta) -> str:
@@ -94,4 +105,5 @@ def init_app(app: Flask) -> None:
     app.jinja_env.globals["readable_time"] = readable_time
     app.jinja_env.globals["readable_day"] = readable_day
     app.jinja_env.globals["readable_number"] = readable_number
+    app.jinja_env.globals["readable_seconds"] = readable_seconds
     app.context_processor(lambda: {"language": str(get_locale() or "en").replace("_", "-")})
