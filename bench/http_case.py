@@ -1,8 +1,9 @@
 """Accepting over HTTP: 16 clients with a key post messages of 4 kB to a real `portal web`, on SQLite (WAL, FULL).
 
 `python -m bench.http_case SECONDS FOLDER` prints one JSON line: for the portal as it is and for the same code with one
-commit for each message, the answers a second, their times and the processor time of each; and the times of a bare
-loop of fdatasync. `whole` says whether every message that was answered 202, and no other, is in the outbox.
+commit for each message, the answers a second, their times and the processor time of each; the same for an application
+under the same server that reads what comes and keeps nothing; and the times of a bare loop of fdatasync. `whole` says
+whether every message that was answered 202, and no other, is in the outbox.
 """
 
 from __future__ import annotations
@@ -23,12 +24,15 @@ from bench.relay_case import free_port, stored
 from bench.web_server import web_server
 
 if TYPE_CHECKING:
+    from wsgiref.types import StartResponse, WSGIEnvironment
+
     from flask import Flask
 
 CLIENTS = 16
 _SYNCS = 2000
 _WARM_UP_SECONDS = 1.0
 _ONE_BY_ONE = "--one-by-one"
+_BARE = "--bare"
 _TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -41,6 +45,33 @@ def serve(is_one_by_one: bool) -> None:
     if is_one_by_one:
         accept_queue.GROUP_MESSAGES = 1  # granian's worker processes are forked, and so have it too
     serve(load_config())
+
+
+def serve_bare() -> None:
+    """granian as `portal web` runs it, and nothing behind it."""
+    from granian.constants import Interfaces
+    from granian.log import LogLevels
+    from granian.server import Server
+
+    from portal.config import load_config
+
+    config = load_config()
+    Server(
+        "bench.http_case:keep_nothing",
+        address=config.bind.host,
+        port=config.bind.port,
+        interface=Interfaces.WSGI,
+        blocking_threads=config.web_threads,
+        websockets=False,
+        log_level=LogLevels.error,
+    ).serve()
+
+
+def keep_nothing(environ: WSGIEnvironment, start_response: StartResponse) -> list[bytes]:
+    """Read the request and answer as if it were taken."""
+    environ["wsgi.input"].read(int(environ["CONTENT_LENGTH"]))
+    start_response("202 Accepted", [("Content-Type", "application/json"), ("Content-Length", "2")])
+    return [b"{}"]
 
 
 def set_up(folder: Path, environ: dict[str, str]) -> tuple[Flask, str]:
@@ -129,23 +160,37 @@ def run(folder: Path, seconds: float, *arguments: str) -> dict[str, float | bool
     port = free_port()
     environ = {"PORTAL_INSTANCE": str(folder), "PORTAL_BIND": f"127.0.0.1:{port}"}
     app, key = set_up(folder, environ)
+    found, taken, refused = measure(port, environ, key, seconds, *arguments)
+    return found | {"whole": stored(app) == taken and not refused}
+
+
+def run_bare(folder: Path, seconds: float) -> dict[str, float]:
+    """The server alone. Raises RuntimeError where it refused something."""
+    port = free_port()
+    environ = {"PORTAL_INSTANCE": str(folder), "PORTAL_BIND": f"127.0.0.1:{port}"}
+    found, _taken, refused = measure(port, environ, "none", seconds, _BARE)
+    if refused:
+        raise RuntimeError(f"the bare server refused {refused} requests")
+    return found
+
+
+def measure(
+    port: int, environ: dict[str, str], key: str, seconds: float, *arguments: str
+) -> tuple[dict[str, float], int, int]:
+    """What one of the servers did, and how many messages it took in all and refused."""
     with web_server(port, environ, ("bench.http_case", "--serve", *arguments)) as group:
         first, _refused = post(port, key, _WARM_UP_SECONDS)
         used, began = processor_seconds(group), time.perf_counter()
         waits, refused = post(port, key, seconds)
         elapsed, used = time.perf_counter() - began, processor_seconds(group) - used
-    return {
-        "per_second": len(waits) / elapsed,
-        **times(waits),
-        "cpu_ms": 1000 * used / len(waits),
-        "whole": stored(app) == len(first) + len(waits) and not refused,
-    }
+    found = {"per_second": len(waits) / elapsed, "cpu_ms": 1000 * used / len(waits), **times(waits)}
+    return found, len(first) + len(waits), refused
 
 
 def syncs(folder: Path) -> dict[str, float]:
     """The disk alone: 4 kB appended and synced, by one writer."""
     waits = []
-    with (folder / "bare").open("wb", buffering=0) as file:
+    with (folder / "synced").open("wb", buffering=0) as file:
         for _ in range(_SYNCS):
             begun = time.perf_counter()
             file.write(b"x" * 4096)
@@ -162,11 +207,11 @@ def times(waits: list[float]) -> dict[str, float]:
 def main() -> None:
     seconds, folder = float(sys.argv[1]), Path(sys.argv[2]).resolve()
     ways = {"portal": run(folder / "portal", seconds), "one_by_one": run(folder / "peer", seconds, _ONE_BY_ONE)}
-    print(json.dumps(ways | {"fdatasync": syncs(folder)}))
+    print(json.dumps(ways | {"bare": run_bare(folder / "bare", seconds), "fdatasync": syncs(folder)}))
 
 
 if __name__ == "__main__":
     if sys.argv[1] == "--serve":
-        serve(_ONE_BY_ONE in sys.argv)
+        serve_bare() if _BARE in sys.argv else serve(_ONE_BY_ONE in sys.argv)
     else:
         main()

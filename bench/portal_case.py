@@ -17,7 +17,6 @@ import threading
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from uuid import uuid4
 
 from flask import Flask
 from sqlalchemy import text
@@ -29,6 +28,7 @@ from portal.database import sqlite_path, synchronous_level
 from portal.extensions import db
 from portal.mail.addresses import Mailbox
 from portal.mail.message import compose, new_message_id
+from portal.outbox.message_ids import new_id
 from portal.outbox.prepared import Lane, PreparedMessage, Schedule
 from portal.transaction import unit_of_work
 from portal.worker_process import run_worker
@@ -72,7 +72,7 @@ def prepared(number: int, now: datetime, html: str | None) -> PreparedMessage:
     subject = f"Message {number}"
     message_id = new_message_id("portal.contoso.test")
     return PreparedMessage(
-        id=uuid4(),
+        id=new_id(),
         kind="api",
         is_secret=False,
         lane=Lane.NORMAL,

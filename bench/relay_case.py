@@ -190,13 +190,13 @@ def aiosmtpd_relay(folder: Path) -> Iterator[int]:
 
 def serve_peer(port: int, folder: Path) -> None:
     from dataclasses import replace
-    from uuid import uuid4
 
     from aiosmtpd.smtp import SMTP
 
     from bench.accept_case import make_engine
     from bench.portal_case import prepared
     from portal.outbox.accept import Acceptor
+    from portal.outbox.message_ids import new_id
     from portal.secret_box import SecretBox
 
     acceptor = Acceptor(make_engine(folder), box=SecretBox(("a key for the benchmark, long enough",)))
@@ -204,7 +204,7 @@ def serve_peer(port: int, folder: Path) -> None:
 
     class Handler:
         async def handle_DATA(self, _server: object, _session: object, envelope: object) -> str:
-            message = replace(pattern, id=uuid4(), content=envelope.content)  # type: ignore[attr-defined]
+            message = replace(pattern, id=new_id(), content=envelope.content)  # type: ignore[attr-defined]
             await asyncio.wrap_future(acceptor.submit([message]))
             return "250 OK"
 
