@@ -123,17 +123,26 @@ def release(connection: Connection, delivery_ids: Sequence[int], *, owner: str) 
 
 def renew(
     connection: Connection, delivery_ids: Iterable[int], *, owner: str, now: datetime, lease: timedelta
-) -> set[int]:
-    """Renew the leases; returns the ids of those that are still ours."""
-    kept: set[int] = set()
+) -> tuple[set[int], set[int]]:
+    """Renew the leases; returns the ids of those renewed, and of those that are not ours any more.
+
+    What another transaction is writing at this moment is neither: whoever waits for it while holding others back may
+    be waited for in turn, until the database ends one of the two.
+    """
+    renewed: set[int] = set()
+    lost: set[int] = set()
     ids = list(delivery_ids)
     for start in range(0, len(ids), 500):
-        kept.update(
+        some = ids[start : start + 500]
+        are_ours = Delivery.id.in_(some), Delivery.lease_owner == owner
+        at_hand = select(Delivery.id).where(*are_ours).with_for_update(key_share=True, skip_locked=True).cte("at_hand")
+        renewed.update(
             connection.scalars(
                 update(Delivery)
-                .where(Delivery.id.in_(ids[start : start + 500]), Delivery.lease_owner == owner)
+                .where(Delivery.id.in_(select(at_hand.c.id)))
                 .values(lease_until=moment(connection, now, lease))
                 .returning(Delivery.id)
             )
         )
-    return kept
+        lost.update(set(some) - set(connection.scalars(select(Delivery.id).where(*are_ours))))
+    return renewed, lost

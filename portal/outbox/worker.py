@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import NamedTuple
@@ -242,7 +242,7 @@ class Worker:
         with self._ledger.write() as connection:
             heartbeat.beat(connection, self._ledger.owner, now)
             renewed = self._renew(connection, now, since)
-            lost = renewed.lost if renewed else frozenset[int]()
+            lost: Set[int] = renewed.lost if renewed else frozenset()
             recovered = recovery.recover(
                 connection,
                 mine=frozenset(self._ledger.leases.to_renew()) - lost,
@@ -261,12 +261,13 @@ class Worker:
         if since < self._next_renewal:
             return None
         held = self._ledger.leases.to_renew()
-        kept = claim.renew(connection, held, owner=self._ledger.owner, now=now, lease=self._settings.lease)
-        return _Renewed(frozenset(kept), frozenset(held) - kept, since)
+        kept, lost = claim.renew(connection, held, owner=self._ledger.owner, now=now, lease=self._settings.lease)
+        return _Renewed(kept, lost, since, is_whole=len(kept) + len(lost) == len(held))
 
     def _note_renewed(self, renewed: _Renewed | None) -> None:
         if renewed is not None:
-            self._next_renewal = renewed.since + self._settings.lease.total_seconds() / 3
+            if renewed.is_whole:
+                self._next_renewal = renewed.since + self._settings.lease.total_seconds() / 3
             self._ledger.leases.renewed(renewed.kept, renewed.lost, since=renewed.since)
 
     def _start_senders(self, pool: Pool) -> None:
@@ -325,11 +326,12 @@ class Worker:
 
 
 class _Renewed(NamedTuple):
-    """Leases that were written at `since` ticks or later, and those that others have."""
+    """Leases that were written at `since` ticks or later, and those that others have; not whole: some were locked."""
 
-    kept: frozenset[int]
-    lost: frozenset[int]
+    kept: Set[int]
+    lost: Set[int]
     since: float
+    is_whole: bool
 
 
 def _said_by(error: SQLAlchemyError) -> dict[str, str]:

@@ -17,6 +17,7 @@ import psycopg
 import pytest
 from sqlalchemy import Table, create_engine, select, update
 from sqlalchemy.engine import Connection, Engine, Row
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from portal.database import WRITING_OPTIONS, configure, engine_options, metadata, writing
@@ -346,3 +347,17 @@ def until(is_so: Callable[[], object], *, within: float = 10) -> None:
 @pytest.fixture
 def outbox(engine: Engine, box: SecretBox, world: World) -> Outbox:
     return Outbox(engine, box, world)
+
+
+def fails_once(monkeypatch: pytest.MonkeyPatch, owner: object, name: str) -> list[str]:
+    """A function fails the first time, as where another one has SQLite for too long; the names of what has failed."""
+    real, failed = getattr(owner, name), []
+
+    def call(*arguments: Any, **others: Any) -> Any:
+        if not failed:
+            failed.append(name)
+            raise OperationalError("", None, Exception("database is locked"))
+        return real(*arguments, **others)
+
+    monkeypatch.setattr(owner, name, call)
+    return failed

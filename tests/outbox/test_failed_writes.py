@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
-from typing import Any
 
 import pytest
-from sqlalchemy.exc import OperationalError
 
-from portal.outbox import claim, outgrown, pausing, recovery
+from portal.outbox import claim, outgrown, pausing
 from portal.outbox.dispatcher import Dispatcher
 from portal.outbox.ledger import Ledger
 from portal.outbox.lines import Line
 from portal.outbox.prepared import WaysOut
 from portal.outbox.senders import Sender
-from portal.outbox.settings import Surroundings
-from portal.outbox.worker import Worker
-from portal.transports import OutgoingMessage, Reply, SenderRefused, SendReport, Step
+from portal.transports import Abandoned, OutgoingMessage, Reply, SenderRefused, SendReport, Step
 from portal.wording import N_
-from tests.outbox.conftest import NOW, TEST, Outbox, StartWorker, until
+from tests.outbox.conftest import NOW, TEST, Outbox, StartWorker, fails_once, until
 from tests.outbox.scripted import OTHER, report, way_out
 
 SHOP = "shop@contoso.test"
@@ -30,23 +25,10 @@ LEASE = timedelta(seconds=1)
 NOT_YOU = SenderRefused(Step.SENDER, code="microsoft.send_as_denied", reply=Reply(550, "SendAsDenied", "5.7.60"))
 
 
-def fails_once(monkeypatch: pytest.MonkeyPatch, owner: object, name: str) -> list[str]:
-    """A function fails the first time, as where another one has SQLite for too long; the names of what has failed."""
-    real, failed = getattr(owner, name), []
-
-    def call(*arguments: Any, **others: Any) -> Any:
-        if not failed:
-            failed.append(name)
-            raise OperationalError("", None, Exception("database is locked"))
-        return real(*arguments, **others)
-
-    monkeypatch.setattr(owner, name, call)
-    return failed
-
-
 def slowly(message: OutgoingMessage, may_proceed: Callable[[], bool]) -> SendReport:
     time.sleep(0.05)
-    assert may_proceed()
+    if not may_proceed():
+        raise Abandoned
     return report(message)
 
 
@@ -142,28 +124,3 @@ def test_a_sender_that_ends_by_an_error_leaves_alone_what_the_pace_gave_back(out
 
     assert 0 < len(in_hand) < pool.count() + len(in_hand)
     assert ledger.leases.all() == {row.id for row in outbox.deliveries() if row.lease_owner} - in_hand
-
-
-def test_a_renewal_that_was_not_committed_is_not_counted_on(outbox: Outbox, monkeypatch: pytest.MonkeyPatch) -> None:
-    id = outbox.add()
-    now = [NOW]
-    surroundings = Surroundings(
-        box=outbox.box, ways_out=outbox.world.ways_out, open_transport=outbox.world.open_transport
-    )
-    settings = outbox.with_settings(clock=lambda: now[0], lease=timedelta(seconds=60))
-    worker = Worker(outbox.engine, surroundings, settings, jobs=(), stop=threading.Event())
-    worker._dispatcher.dispatch()
-    leases, delivery_id = worker._ledger.leases, outbox.delivery(id).id
-    ends_before = leases._ends[delivery_id]
-    now[0] += timedelta(seconds=40)
-    time.sleep(0.01)
-
-    failed = fails_once(monkeypatch, recovery, "recover")
-    with pytest.raises(OperationalError):
-        worker._sweep()
-    uncommitted = leases._ends[delivery_id]
-    worker._sweep()
-
-    assert failed
-    assert uncommitted == ends_before
-    assert leases._ends[delivery_id] > ends_before
