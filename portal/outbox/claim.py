@@ -15,6 +15,7 @@ from portal.outbox.leases import lease_end, lease_parameters, moment
 from portal.outbox.models import IS_UNCLAIMED, IS_WAITING, Delivery
 from portal.outbox.prepared import Priority
 from portal.outbox.ready_statements import ReadyListing, ReadyStatement
+from portal.outbox.row_locks import locked
 
 
 class Claimed(NamedTuple):
@@ -116,7 +117,7 @@ def release(connection: Connection, delivery_ids: Sequence[int], *, owner: str) 
     if delivery_ids:
         connection.execute(
             update(Delivery)
-            .where(Delivery.id.in_(delivery_ids), IS_WAITING, Delivery.lease_owner == owner)
+            .where(locked(Delivery.id.in_(delivery_ids), IS_WAITING, Delivery.lease_owner == owner))
             .values(lease_owner=None, lease_until=None)
         )
 
@@ -135,11 +136,10 @@ def renew(
     for start in range(0, len(ids), 500):
         some = ids[start : start + 500]
         are_ours = Delivery.id.in_(some), Delivery.lease_owner == owner
-        at_hand = select(Delivery.id).where(*are_ours).with_for_update(key_share=True, skip_locked=True).cte("at_hand")
         renewed.update(
             connection.scalars(
                 update(Delivery)
-                .where(Delivery.id.in_(select(at_hand.c.id)))
+                .where(locked(*are_ours, skips_locked=True))
                 .values(lease_until=moment(connection, now, lease))
                 .returning(Delivery.id)
             )

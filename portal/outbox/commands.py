@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 
 from portal.outbox import bodies, wakeup
 from portal.outbox.models import Delivery
+from portal.outbox.row_locks import locked
 from portal.outbox.states import ENDED, WAITING, HeldReason, State, may_become, status_of
 from portal.wording import N_, Text
 
@@ -85,7 +86,7 @@ def _change(session: Session, message_id: UUID, old: tuple[str, ...], *condition
         session.connection()
         .execute(
             update(Delivery)
-            .where(Delivery.message_id == message_id, Delivery.state.in_(old), *conditions)
+            .where(locked(Delivery.message_id == message_id, Delivery.state.in_(old), *conditions))
             .values(**values)
         )
         .rowcount

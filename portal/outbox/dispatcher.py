@@ -257,6 +257,8 @@ class Dispatcher:
             (good if is_good else refused.setdefault(sender, [])).append(one)
         put_off: list[int] = []
         with self._ledger.write() as connection:
+            if refused:
+                pausing.lock(connection, way_out.connection_id)
             for sender, ones in refused.items():
                 if pausing.take_probe(connection, way_out.connection_id, sender=sender, now=now):
                     good.append(ones.pop(0))

@@ -103,11 +103,18 @@ class HeldLeases:
         with self._lock:
             return frozenset(self._ends)
 
-    def to_renew(self) -> list[int]:
+    def at_work(self) -> frozenset[int]:
         """All but those in hand for so long that their sender must be taken for stuck."""
         stuck = ticks() - LONGEST_SENDING.total_seconds()
         with self._lock:
-            return [one for one in self._ends if self._begun.get(one, stuck) >= stuck]
+            return frozenset(one for one in self._ends if self._begun.get(one, stuck) >= stuck)
+
+    def to_renew(self) -> list[int]:
+        """Those of which a third has passed."""
+        before = ticks() + self._seconds * 2 / 3
+        at_work = self.at_work()
+        with self._lock:
+            return [one for one, end in self._ends.items() if end <= before and one in at_work]
 
     def is_safe(self, delivery_id: int) -> bool:
         """Whether enough of the lease is left to hand the message over."""

@@ -19,7 +19,7 @@ from portal.outbox.leases import HeldLeases, clock, new_owner, ticks
 from portal.outbox.outcomes import Outcome, without_way_out
 from portal.outbox.pacing import Grant
 from portal.outbox.pauses import Pause
-from portal.outbox.pausing import CONNECTING, note_error, note_success
+from portal.outbox.pausing import CONNECTING, concerns_way_out, lock, note_error, note_success
 from portal.outbox.prepared import WayOut, WaysOut
 from portal.outbox.recording import Ended, Recorder, whole_ends
 from portal.outbox.settings import Surroundings, WorkerSettings
@@ -149,10 +149,11 @@ class Ledger:
         now: datetime,
     ) -> list[Pause]:
         """What the outcomes say of the way out, in the order in which they came."""
-        news = []
-        for outcome in outcomes:
-            if outcome.error is None and not is_doubted:
-                continue
+        news: list[Pause] = []
+        telling = [one for one in outcomes if is_doubted or (one.error is not None and concerns_way_out(one.error))]
+        if telling:
+            lock(connection, way_out.connection_id)
+        for outcome in telling:
             sender = envelope_sender(outcome.loaded.claimed, way_out)
             if is_doubted and shows_that_it_works(outcome):
                 refused = isinstance(outcome.error, SenderRefused)

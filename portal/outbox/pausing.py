@@ -23,6 +23,7 @@ from portal.outbox import wakeup
 from portal.outbox.last_attempts import last_attempt_id
 from portal.outbox.models import IS_WAITING, Attempt, Delivery, Message, WayOutRecord
 from portal.outbox.pauses import Cause, Pause
+from portal.outbox.row_locks import locked
 from portal.outbox.states import State
 from portal.outbox.way_out_rows import locked_row
 from portal.transports import (
@@ -43,6 +44,14 @@ LONGEST_REST = timedelta(hours=1)
 _PROBE_LASTS = timedelta(minutes=2)  # a prober that died leaves the probe to others after that
 _SAID_LIMIT = 1000  # characters
 CONNECTING = frozenset({Step.TOKEN, Step.RESOLVE, Step.CONNECT, Step.TLS, Step.GREETING, Step.CAPABILITIES})
+
+
+def lock(connection: Connection, connection_id: UUID) -> None:
+    """To be called before anything is noted of a way out or of its senders in several steps.
+
+    Otherwise two that note the same of several senders, each in its own order, would wait for each other.
+    """
+    locked_row(connection, connection_id)
 
 
 def note_error(
@@ -76,6 +85,11 @@ def note_error(
         _wait_for_probe(connection, connection_id, pause, error, former_probe_at=before.next_probe_at)
     is_news = (not is_paused or is_worse) and cause is not Cause.QUOTA  # a limit that is respected is no news
     return pause if is_news else None
+
+
+def concerns_way_out(error: TransportError) -> bool:
+    """Whether `note_error` would note anything."""
+    return _meaning(error, "") is not None
 
 
 def _meaning(error: TransportError, sender: str) -> tuple[Cause, str, timedelta] | None:
@@ -137,6 +151,7 @@ def refused_until(connection: Connection, connection_id: UUID, sender: str) -> d
 def resume(session: Session, connection_id: UUID) -> None:
     """The connection was changed, or checked and found to work: try again at once."""
     connection = session.connection()
+    lock(connection, connection_id)
     _lift(connection, connection_id)
     connection.execute(update(WayOutRecord).where(WayOutRecord.connection_id == connection_id).values(**_READY_VALUES))
     wakeup.notify(connection)
@@ -165,7 +180,7 @@ def _lift(connection: Connection, connection_id: UUID, *conditions: ColumnElemen
     for sender, probe_at in lifted.all():
         connection.execute(
             update(Delivery)
-            .where(IS_WAITING, _may_come_from(sender), Delivery.due_at == probe_at)
+            .where(locked(IS_WAITING, _may_come_from(sender), Delivery.due_at == probe_at, skips_locked=True))
             .values(due_at=queued_at)
         )
 
@@ -185,9 +200,8 @@ def _wait_for_probe(
     waits = [and_(_was_refused(connection_id, error), Delivery.due_at.not_in(probes))]
     if former_probe_at is not None:
         waits.append(Delivery.due_at == former_probe_at)
-    connection.execute(
-        update(Delivery).where(IS_WAITING, _may_come_from(pause.sender), or_(*waits)).values(due_at=pause.next_probe_at)
-    )
+    those = locked(IS_WAITING, _may_come_from(pause.sender), or_(*waits), skips_locked=True)
+    connection.execute(update(Delivery).where(those).values(due_at=pause.next_probe_at))
 
 
 def _may_come_from(sender: str) -> ColumnElement[bool]:

@@ -14,6 +14,7 @@ from portal.outbox import bodies, wakeup
 from portal.outbox.models import Delivery, Message, MessageBody
 from portal.outbox.prepared import PreparedMessage
 from portal.outbox.ready_statements import ReadyInsert
+from portal.outbox.row_locks import locked
 from portal.outbox.states import HeldReason, State, may_become
 from portal.secret_box import SecretBox
 
@@ -129,7 +130,7 @@ def _cancel_replaced(connection: Connection, prepared: PreparedMessage) -> None:
     same_mark = select(Message.id).where(Message.replaces == prepared.replaces)
     cancelled = connection.execute(
         update(Delivery)
-        .where(Delivery.message_id.in_(same_mark), Delivery.state.in_(may_become(State.CANCELLED)))
+        .where(locked(Delivery.message_id.in_(same_mark), Delivery.state.in_(may_become(State.CANCELLED))))
         .values(
             state=State.CANCELLED,
             held_reason=None,

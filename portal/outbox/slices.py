@@ -14,6 +14,7 @@ from portal.outbox.leases import lease_end, lease_parameters
 from portal.outbox.models import IS_SWITCHED_OFF, IS_UNCLAIMED, IS_WAITING, Delivery
 from portal.outbox.prepared import Priority
 from portal.outbox.ready_statements import ReadyStatement
+from portal.outbox.row_locks import locked
 from portal.outbox.states import HeldReason, State, may_become
 
 AT_ONCE = 1000  # rows of one transaction
@@ -67,13 +68,13 @@ def put_off(connection: Connection, delivery_ids: Sequence[int], *, owner: str, 
     if delivery_ids:
         connection.execute(
             update(Delivery)
-            .where(Delivery.id.in_(delivery_ids), IS_WAITING, Delivery.lease_owner == owner)
+            .where(locked(Delivery.id.in_(delivery_ids), IS_WAITING, Delivery.lease_owner == owner))
             .values(due_at=until, lease_owner=None, lease_until=None)
         )
 
 
-def hold_switched_off(connection: Connection, route: str) -> int:
-    """Sending is switched off: what waits on the route is held, test messages excepted; returns how many."""
+def hold_switched_off(connection: Connection, route: str) -> None:
+    """Sending is switched off: what waits on the route is held, test messages excepted."""
     waiting = (
         select(Delivery.id)
         .where(IS_UNCLAIMED, Delivery.route == route, Delivery.priority != int(Priority.ONCE))
@@ -81,11 +82,11 @@ def hold_switched_off(connection: Connection, route: str) -> int:
         .with_for_update(skip_locked=True)
         .cte("waiting")
     )
-    return connection.execute(
+    connection.execute(
         update(Delivery)
         .where(Delivery.id.in_(select(waiting.c.id)), Delivery.state.in_(may_become(State.HELD)))
         .values(state=State.HELD, held_reason=HeldReason.SWITCHED_OFF)
-    ).rowcount
+    )
 
 
 _SWITCHED_OFF_ROUTES = select(Delivery.route).where(IS_SWITCHED_OFF).distinct()
@@ -96,8 +97,8 @@ def switched_off_routes(connection: Connection) -> list[str]:
     return list(connection.scalars(_SWITCHED_OFF_ROUTES))
 
 
-def release_switched_on(connection: Connection, route: str) -> int:
-    """Sending is on again: what was held for that waits again; returns how many."""
+def release_switched_on(connection: Connection, route: str) -> None:
+    """Sending is on again: what was held for that waits again."""
     held = (
         select(Delivery.id)
         .where(IS_SWITCHED_OFF, Delivery.route == route)
@@ -105,8 +106,8 @@ def release_switched_on(connection: Connection, route: str) -> int:
         .with_for_update(skip_locked=True)
         .cte("held")
     )
-    return connection.execute(
+    connection.execute(
         update(Delivery)
         .where(Delivery.id.in_(select(held.c.id)), Delivery.state == State.HELD)
         .values(state=State.QUEUED, held_reason=None)
-    ).rowcount
+    )

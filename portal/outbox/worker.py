@@ -112,7 +112,7 @@ class Worker:
         self._hold = hold
         self._held_for: str | None = None  # None: not asked yet
         self._job_runners = self._runners_of((*jobs, *own_jobs(engine)))
-        self._next_sweep = self._next_renewal = 0.0
+        self._next_sweep = 0.0
         self._give_back_at = float("inf")
         self._asks_anew = True
 
@@ -242,10 +242,9 @@ class Worker:
         with self._ledger.write() as connection:
             heartbeat.beat(connection, self._ledger.owner, now)
             renewed = self._renew(connection, now, since)
-            lost: Set[int] = renewed.lost if renewed else frozenset()
             recovered = recovery.recover(
                 connection,
-                mine=frozenset(self._ledger.leases.to_renew()) - lost,
+                mine=self._ledger.leases.at_work() - renewed.lost,
                 now=now,
                 lease=self._settings.lease,
                 rule=self._settings.uncertain_rule,
@@ -256,19 +255,14 @@ class Worker:
         self._ledger.expire()
         self._dispatcher.share_connections()
 
-    def _renew(self, connection: Connection, now: datetime, since: float) -> _Renewed | None:
-        """To be noted once this is committed; None where it is not time yet. `since` is `now` in `ticks`."""
-        if since < self._next_renewal:
-            return None
+    def _renew(self, connection: Connection, now: datetime, since: float) -> _Renewed:
+        """To be noted once this is committed. `since` is `now` in `ticks`."""
         held = self._ledger.leases.to_renew()
         kept, lost = claim.renew(connection, held, owner=self._ledger.owner, now=now, lease=self._settings.lease)
-        return _Renewed(kept, lost, since, is_whole=len(kept) + len(lost) == len(held))
+        return _Renewed(kept, lost, since)
 
-    def _note_renewed(self, renewed: _Renewed | None) -> None:
-        if renewed is not None:
-            if renewed.is_whole:
-                self._next_renewal = renewed.since + self._settings.lease.total_seconds() / 3
-            self._ledger.leases.renewed(renewed.kept, renewed.lost, since=renewed.since)
+    def _note_renewed(self, renewed: _Renewed) -> None:
+        self._ledger.leases.renewed(renewed.kept, renewed.lost, since=renewed.since)
 
     def _start_senders(self, pool: Pool) -> None:
         wanted = min(pool.slots, pool.count())
@@ -326,12 +320,11 @@ class Worker:
 
 
 class _Renewed(NamedTuple):
-    """Leases that were written at `since` ticks or later, and those that others have; not whole: some were locked."""
+    """Leases that were written at `since` ticks or later, and those that others have."""
 
     kept: Set[int]
     lost: Set[int]
     since: float
-    is_whole: bool
 
 
 def _said_by(error: SQLAlchemyError) -> dict[str, str]:

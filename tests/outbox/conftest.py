@@ -33,6 +33,7 @@ from portal.secret_box import SecretBox
 from tests.conftest import HAS_POSTGRESQL, POSTGRESQL, missing
 from tests.outbox.scripted import World
 
+ON_POSTGRESQL = pytest.mark.parametrize("engine", ["postgresql"], indirect=True)
 NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)  # in the past: leases on PostgreSQL go by the real clock
 TEST_KEY = "a key for the tests of the outbox, long enough"
 CONTENT = b"Subject: Hello\r\nMessage-ID: %s\r\nTo: ada@contoso.test\r\n\r\nGood morning.\r\n"
@@ -164,7 +165,10 @@ class Outbox:
     def ledger(self, **changes: Any) -> Ledger:
         """A worker's, without the worker."""
         surroundings = Surroundings(
-            box=self.box, ways_out=self.world.ways_out, open_transport=self.world.open_transport
+            box=self.box,
+            ways_out=self.world.ways_out,
+            open_transport=self.world.open_transport,
+            on_end_state=lambda message_id, state, _now: self.ended.append((message_id, state)),
         )
         return Ledger(self.engine, surroundings, self.with_settings(**changes))
 

@@ -23,10 +23,9 @@ from portal.outbox.prepared import PreparedMessage
 from portal.outbox.states import State
 from tests.conftest import POSTGRESQL
 from tests.outbox.accepting import StartAcceptor, acceptors, commits, held_up, nobody_can_store, noise
-from tests.outbox.conftest import SECRET, Outbox, prepared, until
+from tests.outbox.conftest import ON_POSTGRESQL, SECRET, Outbox, prepared, until
 
 ON_SQLITE = pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
-ON_POSTGRESQL = pytest.mark.parametrize("engine", ["postgresql"], indirect=True)
 REFUSED: dict[str, Any] = {"message_id": None}  # what no database takes
 
 

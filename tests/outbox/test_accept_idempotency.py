@@ -18,7 +18,7 @@ from portal.outbox.idempotency import Idempotency
 from portal.outbox.models import IdempotencyKey
 from portal.outbox.states import State
 from tests.outbox.accepting import StartAcceptor, acceptors, held_up
-from tests.outbox.conftest import NOW, Outbox, prepared, until
+from tests.outbox.conftest import NOW, ON_POSTGRESQL, Outbox, prepared, until
 
 SERVER, OTHER_SERVER = UUID(int=1), UUID(int=2)
 REFUSED: dict[str, Any] = {"message_id": None}
@@ -180,7 +180,7 @@ def test_a_batch_with_a_key_is_stored_together_and_answered_again_as_a_whole(
     assert outbox.count() == 300
 
 
-@pytest.mark.parametrize("engine", ["postgresql"], indirect=True)
+@ON_POSTGRESQL
 def test_a_twin_that_is_stuck_holds_up_nobody_else_for_good(outbox: Outbox, acceptor: Acceptor) -> None:
     stuck = queue.pack(prepared(), box=outbox.box)
     with outbox.writing() as connection:

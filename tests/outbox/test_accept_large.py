@@ -15,7 +15,7 @@ from portal.outbox.chunks import LARGE
 from portal.outbox.models import MessageBody, MessageBodyChunk, UnfinishedBody
 from portal.outbox.states import State
 from tests.outbox.accepting import StartAcceptor, acceptors, held_up, noise
-from tests.outbox.conftest import NOW, SECRET, Outbox, prepared
+from tests.outbox.conftest import NOW, ON_POSTGRESQL, SECRET, Outbox, prepared
 from tests.outbox.scripted import CAPTURED, DEFERRED, answers
 from tests.outbox.test_accept_idempotency import key
 
@@ -86,7 +86,7 @@ def test_a_large_message_that_is_not_stored_leaves_nothing(outbox: Outbox, start
     assert left(outbox) == (1, 0, 0)
 
 
-@pytest.mark.parametrize("engine", ["postgresql"], indirect=True)
+@ON_POSTGRESQL
 def test_a_large_message_that_was_withdrawn_leaves_nothing(outbox: Outbox, start: StartAcceptor) -> None:
     acceptor = start()
     with held_up(outbox, acceptor):
@@ -116,7 +116,7 @@ def test_what_a_killed_process_left_is_dropped_after_an_hour_and_nothing_else(
     assert outbox.state(stored.id) == State.SENT
 
 
-@pytest.mark.parametrize("engine", ["postgresql"], indirect=True)
+@ON_POSTGRESQL
 def test_a_message_whose_pieces_were_dropped_meanwhile_is_refused_whole(outbox: Outbox, start: StartAcceptor) -> None:
     acceptor = start()
     with held_up(outbox, acceptor):

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import threading
-import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from uuid import UUID
 
 import pytest
 from sqlalchemy import update
 from sqlalchemy.exc import OperationalError
 
 from portal.outbox import claim, recovery
+from portal.outbox.leases import HeldLeases, ticks
 from portal.outbox.models import Delivery
 from portal.outbox.settings import Surroundings
 from portal.outbox.worker import Worker
-from tests.outbox.conftest import NOW, Outbox, fails_once
+from tests.outbox.conftest import NOW, ON_POSTGRESQL, Outbox, fails_once
 
-ON_POSTGRESQL = pytest.mark.parametrize("engine", ["postgresql"], indirect=True)  # SQLite has one writer
-A_WHILE = timedelta(seconds=40)  # of a lease of 60: time to renew it
+LEASE = timedelta(seconds=60)
 
 
 class Claimer:
@@ -28,72 +29,101 @@ class Claimer:
         surroundings = Surroundings(
             box=outbox.box, ways_out=outbox.world.ways_out, open_transport=outbox.world.open_transport
         )
-        settings = outbox.with_settings(clock=lambda: self._now, lease=timedelta(seconds=60))
+        settings = outbox.with_settings(clock=lambda: self._now, lease=LEASE)
         self._worker = Worker(outbox.engine, surroundings, settings, jobs=(), stop=threading.Event())
         self._worker._dispatcher.dispatch()
 
     def sweep(self) -> None:
         self._worker._sweep()
 
-    def after(self, while_: timedelta) -> None:
-        self._now += while_
-        time.sleep(0.01)  # the leases' own clock goes on, too
+    def after(self, passed: timedelta) -> None:
+        """As if that much time had passed since the leases were taken."""
+        self._now += passed
+        self._leases.take(self._leases.all(), since=ticks() - passed.total_seconds())
 
-    def ends(self) -> dict[int, float]:
-        return dict(self._worker._ledger.leases._ends)
+    def seconds_left(self) -> dict[int, int]:
+        return {id: round(end - ticks()) for id, end in sorted(self._leases._ends.items())}
+
+    @property
+    def _leases(self) -> HeldLeases:
+        return self._worker._ledger.leases
 
 
 @pytest.fixture
-def claimer(outbox: Outbox) -> Claimer:
-    for _ in range(3):
-        outbox.add()
+def ids(outbox: Outbox) -> list[int]:
+    return [outbox.delivery(outbox.add()).id for _ in range(3)]
+
+
+@pytest.fixture
+def claimer(outbox: Outbox, ids: list[int]) -> Claimer:
     return Claimer(outbox)
 
 
-def test_a_renewal_that_was_not_committed_is_not_counted_on(claimer: Claimer, monkeypatch: pytest.MonkeyPatch) -> None:
-    before = claimer.ends()
-    claimer.after(A_WHILE)
+def test_a_lease_is_renewed_once_a_third_of_it_has_passed(outbox: Outbox, ids: list[int], claimer: Claimer) -> None:
+    written = outbox.deliveries()[0].lease_until
+    claimer.after(LEASE / 4)
+    claimer.sweep()
+    soon, soon_written = claimer.seconds_left(), outbox.deliveries()[0].lease_until
+    claimer.after(LEASE / 2)
+    claimer.sweep()
+
+    assert soon == dict.fromkeys(ids, 45)
+    assert soon_written == written
+    assert claimer.seconds_left() == dict.fromkeys(ids, 60)
+    assert outbox.deliveries()[0].lease_until > written
+
+
+def test_a_renewal_that_was_not_committed_is_not_counted_on(
+    ids: list[int], claimer: Claimer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    claimer.after(LEASE / 2)
 
     failed = fails_once(monkeypatch, recovery, "recover")
     with pytest.raises(OperationalError):
         claimer.sweep()
-    uncommitted = claimer.ends()
+    uncommitted = claimer.seconds_left()
     claimer.sweep()
 
     assert failed
-    assert uncommitted == before
-    assert all(end > before[id] for id, end in claimer.ends().items())
+    assert uncommitted == dict.fromkeys(ids, 30)
+    assert claimer.seconds_left() == dict.fromkeys(ids, 60)
 
 
 @ON_POSTGRESQL
 def test_what_is_being_written_holds_up_no_renewal_and_is_renewed_at_the_next_sweep(
-    outbox: Outbox, claimer: Claimer
+    outbox: Outbox, ids: list[int], claimer: Claimer
 ) -> None:
     """A sender that begins its slice row by row would wait for what is renewed here, and this for the sender."""
-    before = claimer.ends()
-    written = min(before)
-    claimer.after(A_WHILE)
+    claimer.after(LEASE / 2)
 
-    with outbox.writing() as connection:
-        connection.execute(update(Delivery).where(Delivery.id == written).values(size=Delivery.size))
-        claimer.sweep()
-        first = claimer.ends()
+    with ThreadPoolExecutor(1) as threads, outbox.writing() as connection:
+        connection.execute(update(Delivery).where(Delivery.id == ids[1]).values(size=Delivery.size))
+        threads.submit(claimer.sweep).result(5)
+        first = claimer.seconds_left()
     claimer.sweep()
-    second = claimer.ends()
 
-    assert first.keys() == second.keys() == before.keys()
-    assert [id for id in before if first[id] == before[id]] == [written]
-    assert second[written] > before[written]
+    assert first == {ids[0]: 60, ids[1]: 30, ids[2]: 60}
+    assert claimer.seconds_left() == dict.fromkeys(ids, 60)
 
 
-def test_what_others_have_is_told_from_what_is_renewed(outbox: Outbox) -> None:
-    ids = [outbox.delivery(outbox.add()).id for _ in range(3)]
+def test_what_others_have_taken_over_is_not_held_any_more(outbox: Outbox, ids: list[int], claimer: Claimer) -> None:
+    taken: UUID = outbox.deliveries()[1].message_id
+    outbox.set(taken, lease_owner="them:1:x", lease_until=outbox.lease_clock() + LEASE)
+    claimer.after(LEASE / 2)
+
+    claimer.sweep()
+
+    assert claimer.seconds_left() == {ids[0]: 60, ids[2]: 60}
+    assert outbox.delivery(taken).lease_owner == "them:1:x"
+
+
+def test_what_others_have_is_told_from_what_is_renewed(outbox: Outbox, ids: list[int]) -> None:
     with outbox.writing() as connection:
         connection.execute(update(Delivery).where(Delivery.id != ids[1]).values(lease_owner="us"))
         connection.execute(update(Delivery).where(Delivery.id == ids[1]).values(lease_owner="them"))
 
-        renewed, lost = claim.renew(connection, [*ids, ids[2] + 1], owner="us", now=NOW, lease=timedelta(seconds=60))
+        renewed, lost = claim.renew(connection, [*ids, ids[2] + 1], owner="us", now=NOW, lease=LEASE)
 
     assert renewed == {ids[0], ids[2]}
     assert lost == {ids[1], ids[2] + 1}
-    assert outbox.delivery(outbox.deliveries()[1].message_id).lease_until is None
+    assert outbox.deliveries()[1].lease_until is None

@@ -12,7 +12,7 @@ from sqlalchemy.exc import OperationalError
 from portal.outbox import upkeep
 from portal.outbox.models import JobState
 from portal.outbox.states import State
-from tests.outbox.conftest import NOW, SECRET, Outbox
+from tests.outbox.conftest import NOW, ON_POSTGRESQL, SECRET, Outbox
 from tests.outbox.scripted import CAPTURED, answers
 
 
@@ -53,7 +53,7 @@ def test_a_log_that_cannot_be_emptied_is_told(outbox: Outbox, capsys: pytest.Cap
     assert "something holds an old read open" in said.out + said.err
 
 
-@pytest.mark.parametrize("engine", ["postgresql"], indirect=True)
+@ON_POSTGRESQL
 def test_only_sqlite_has_a_log_to_checkpoint(outbox: Outbox) -> None:
     names = [job.name for job in upkeep.own_jobs(outbox.engine)]
 
@@ -107,7 +107,7 @@ def test_after_a_failed_write_the_next_one_is_made_on_a_new_connection(outbox: O
     ledger.close()
 
 
-@pytest.mark.parametrize("engine", ["postgresql"], indirect=True)
+@ON_POSTGRESQL
 def test_a_lost_connection_for_noticing_is_made_again(outbox: Outbox) -> None:
     noticed = Event()
     watcher = outbox.ledger().watcher()
