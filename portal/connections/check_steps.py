@@ -118,8 +118,8 @@ def end_passed(
         row.state, row.ended_at, row.heartbeat_at = "passed", now, now
         stored = _learn(session, row, senders, box=box)
         if stored is not None:
-            outbox.resume(session, stored.id)
             _keep_app_token(session, stored.id, stored.values, app_token, box=box, now=now)
+            outbox.resume(session, stored.id)  # the connection first, then its way out, as whoever saves it does
 
 
 def beat(engine: Engine, check_ids: Collection[UUID], *, now: datetime) -> set[UUID]:

@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 
 from portal.outbox import bodies, wakeup
 from portal.outbox.models import Delivery
-from portal.outbox.row_locks import locked
+from portal.outbox.row_locks import lock_messages, locked
 from portal.outbox.states import ENDED, WAITING, HeldReason, State, may_become, status_of
 from portal.wording import N_, Text
 
@@ -64,6 +64,7 @@ def release(session: Session, message_id: UUID, *, now: datetime) -> None:
 
 def cancel(session: Session, message_id: UUID, *, now: datetime) -> None:
     """Let those recipients go without it to whom it was not handed over yet."""
+    lock_messages(session.connection(), [message_id])
     states = _states(session, message_id)
     possible = may_become(State.CANCELLED, by_person=True)
     cancelled = _change(

@@ -14,6 +14,7 @@ from portal.outbox.id_lists import id_list, is_among
 from portal.outbox.last_attempts import last_attempt_id
 from portal.outbox.models import IS_UNCLAIMED, Attempt, Delivery, Message
 from portal.outbox.reasons import SENDER_REFUSED
+from portal.outbox.row_locks import locked
 
 
 def let_go_refused(
@@ -32,6 +33,6 @@ def let_go_refused(
         return
     connection = session.connection()
     dialect = connection.dialect.name
-    due = update(Delivery).where(is_among(Delivery.id, dialect), IS_UNCLAIMED).values(due_at=now)
+    due = update(Delivery).where(locked(is_among(Delivery.id, dialect), IS_UNCLAIMED)).values(due_at=now)
     connection.execute(due, {"ids": id_list(ids, dialect)})
     wakeup.wake(session)

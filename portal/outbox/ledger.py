@@ -12,21 +12,20 @@ import structlog
 from sqlalchemy import exc
 from sqlalchemy.engine import Connection, Engine
 
-from portal.outbox import bodies, contents, pacing, slices
+from portal.outbox import bodies, contents, findings, pacing, slices
 from portal.outbox.claim import Claimed, release
-from portal.outbox.contents import Loaded, envelope_sender
+from portal.outbox.contents import Loaded
 from portal.outbox.leases import HeldLeases, clock, new_owner, ticks
 from portal.outbox.outcomes import Outcome, without_way_out
 from portal.outbox.pacing import Grant
 from portal.outbox.pauses import Pause
-from portal.outbox.pausing import CONNECTING, concerns_way_out, lock, note_error, note_success
+from portal.outbox.pausing import lock
 from portal.outbox.prepared import WayOut, WaysOut
 from portal.outbox.recording import Ended, Recorder, whole_ends
 from portal.outbox.settings import Surroundings, WorkerSettings
 from portal.outbox.states import State
 from portal.outbox.wakeup import Listener, VersionWatcher, Watcher
 from portal.outbox.writers import SingleWriter, writer_for
-from portal.transports import PermanentError, SenderRefused, TransientError
 
 # The database is busy or away; what else it refuses would be refused again.
 PASSING = (exc.OperationalError, exc.InterfaceError, exc.TimeoutError)
@@ -85,9 +84,12 @@ class Ledger:
         """
         since, now = ticks(), self.settings.clock()
         with self.write() as connection:
-            ended = self._record(connection, outcomes, now)
             told = outcomes if sent_by.version == way_out.version else ()
-            news = self._note(connection, sent_by, told, is_probe=is_probe, is_doubted=is_doubted, now=now)
+            telling = findings.telling(connection, sent_by, told, is_doubted=is_doubted)
+            if telling or way_out.messages_per_minute is not None:
+                lock(connection, way_out.connection_id)  # before any delivery: others have it as they wait for those
+            ended = self._record(connection, outcomes, now)
+            news = findings.note(connection, sent_by, telling, is_probe=is_probe, is_doubted=is_doubted, now=now)
             grant = self._paced(connection, way_out, outcomes, len(batch), now)
             granted = batch[: grant.messages]
             rows = contents.start(connection, granted, owner=self.owner, now=now, lease=self.settings.lease)
@@ -137,39 +139,6 @@ class Ledger:
             uncertain_for=self.settings.lease,
         )
         return recorder.record(outcomes)
-
-    def _note(
-        self,
-        connection: Connection,
-        way_out: WayOut,
-        outcomes: Sequence[Outcome],
-        *,
-        is_probe: bool,
-        is_doubted: bool,
-        now: datetime,
-    ) -> list[Pause]:
-        """What the outcomes say of the way out, in the order in which they came."""
-        news: list[Pause] = []
-        telling = [one for one in outcomes if is_doubted or (one.error is not None and concerns_way_out(one.error))]
-        if telling:
-            lock(connection, way_out.connection_id)
-        for outcome in telling:
-            sender = envelope_sender(outcome.loaded.claimed, way_out)
-            if is_doubted and shows_that_it_works(outcome):
-                refused = isinstance(outcome.error, SenderRefused)
-                note_success(
-                    connection,
-                    way_out.connection_id,
-                    sender="" if refused else sender,
-                    resumes=is_probe or outcome.loaded.is_tried_once,
-                )
-            if outcome.error is not None and not outcome.loaded.is_tried_once:
-                pause = note_error(
-                    connection, way_out.connection_id, outcome.error, sender=sender, is_probe=is_probe, now=now
-                )
-                if pause is not None:
-                    news.append(pause)
-        return news
 
     def _paced(
         self, connection: Connection, way_out: WayOut, outcomes: Sequence[Outcome], wanted: int, now: datetime
@@ -225,16 +194,6 @@ class Ledger:
             return
         for message_id, state in ended:
             _call("on_end_state", self.surroundings.on_end_state, message_id, state, now)
-
-
-def shows_that_it_works(outcome: Outcome) -> bool:
-    """Whether the way out took the message or judged it: connected, encrypted and signed in."""
-    error = outcome.error
-    if error is None:
-        return outcome.was_tried and all(part.reply.code for part in outcome.parts)
-    if isinstance(error, (PermanentError, SenderRefused)):
-        return error.reply is not None
-    return isinstance(error, TransientError) and error.step not in CONNECTING and error.reply is not None
 
 
 def _call(name: str, hook: Callable[..., None], *arguments: object) -> None:

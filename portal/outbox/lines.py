@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 
 from portal.outbox.attempts import Attempts, given_back
 from portal.outbox.contents import Loaded, envelope_sender
-from portal.outbox.ledger import Ledger, shows_that_it_works
+from portal.outbox.findings import shows_that_it_works
+from portal.outbox.ledger import Ledger
 from portal.outbox.outcomes import Outcome
 from portal.outbox.pausing import CONNECTING
 from portal.outbox.pool import Batch, Pool

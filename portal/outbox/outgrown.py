@@ -23,6 +23,7 @@ from portal.outbox.pauses import READY
 from portal.outbox.pausing import FIRST_PAUSE, PROBE_EVERY
 from portal.outbox.prepared import WayOut
 from portal.outbox.reasons import OUTGROWN
+from portal.outbox.row_locks import locked
 from portal.outbox.states import State
 
 # Other ways out take more. What else is refused for good, a recipient for example, would be refused everywhere.
@@ -91,7 +92,7 @@ def let_go(connection: Connection, route: str, *, now: datetime) -> None:
     )
     connection.execute(
         update(Delivery)
-        .where(IS_UNCLAIMED, Delivery.route == route, Delivery.due_at > now, last == OUTGROWN)
+        .where(locked(IS_UNCLAIMED, Delivery.route == route, Delivery.due_at > now, last == OUTGROWN))
         .values(due_at=now)
     )
 

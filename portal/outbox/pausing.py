@@ -11,17 +11,18 @@ whatever else waits: for another connection, or because a recipient's server ask
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, and_, delete, or_, select, update
+from sqlalchemy import ColumnElement, and_, delete, exists, or_, select, update
 from sqlalchemy.engine import Connection
 from sqlalchemy.orm import Session
 
 from portal.outbox import wakeup
 from portal.outbox.last_attempts import last_attempt_id
-from portal.outbox.models import IS_WAITING, Attempt, Delivery, Message, WayOutRecord
+from portal.outbox.models import IS_UNFINISHED, IS_WAITING, Attempt, Delivery, Message, WayOutRecord
 from portal.outbox.pauses import Cause, Pause
 from portal.outbox.row_locks import locked
 from portal.outbox.states import State
@@ -128,6 +129,13 @@ def note_success(connection: Connection, connection_id: UUID, *, sender: str, re
     _lift(connection, connection_id, WayOutRecord.sender == sender)
 
 
+def has_anything_to_lift(connection: Connection, connection_id: UUID, senders: Collection[str]) -> bool:
+    """Whether a success of one of the senders may change what is known of the way out, as far as is committed."""
+    is_at_fault = or_(WayOutRecord.status == "paused", WayOutRecord.failures > 0)
+    of_these = or_(and_(WayOutRecord.sender == "", is_at_fault), WayOutRecord.sender.in_(set(senders) - {""}))
+    return bool(connection.scalar(select(exists().where(WayOutRecord.connection_id == connection_id, of_these))))
+
+
 def take_probe(connection: Connection, connection_id: UUID, *, sender: str = "", now: datetime) -> bool:
     """Whether this worker may make the probe that is due; no other worker may for the next two minutes."""
     taken = connection.execute(
@@ -180,7 +188,11 @@ def _lift(connection: Connection, connection_id: UUID, *conditions: ColumnElemen
     for sender, probe_at in lifted.all():
         connection.execute(
             update(Delivery)
-            .where(locked(IS_WAITING, _may_come_from(sender), Delivery.due_at == probe_at, skips_locked=True))
+            .where(
+                locked(
+                    IS_WAITING, IS_UNFINISHED, _may_come_from(sender), Delivery.due_at == probe_at, skips_locked=True
+                )
+            )
             .values(due_at=queued_at)
         )
 
@@ -200,7 +212,7 @@ def _wait_for_probe(
     waits = [and_(_was_refused(connection_id, error), Delivery.due_at.not_in(probes))]
     if former_probe_at is not None:
         waits.append(Delivery.due_at == former_probe_at)
-    those = locked(IS_WAITING, _may_come_from(pause.sender), or_(*waits), skips_locked=True)
+    those = locked(IS_WAITING, IS_UNFINISHED, _may_come_from(pause.sender), or_(*waits), skips_locked=True)
     connection.execute(update(Delivery).where(those).values(due_at=pause.next_probe_at))
 
 

@@ -6,7 +6,7 @@ always counts, whatever others have made of the delivery meanwhile; what else co
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -17,9 +17,10 @@ from sqlalchemy.engine import Connection
 from portal.outbox import bodies
 from portal.outbox.id_lists import id_list, is_among
 from portal.outbox.leases import moment
-from portal.outbox.models import Attempt, Delivery, Message
+from portal.outbox.models import Attempt, Delivery
 from portal.outbox.outcomes import Outcome, Part
 from portal.outbox.ready_statements import ReadyInsert, ReadyListing, ReadyStatement
+from portal.outbox.row_locks import lock_messages
 from portal.outbox.states import ENDED, LATE_SENT, State, may_become, status_of
 from portal.secret_box import SecretBox
 
@@ -63,7 +64,8 @@ class Recorder:
 
     def record(self, outcomes: Sequence[Outcome]) -> list[Ended]:
         """Write the outcomes; returns the messages that have now wholly ended, with their end states."""
-        self._lock_messages({outcome.loaded.claimed.message_id for outcome in outcomes if outcome.loaded.is_part})
+        in_parts = {outcome.loaded.claimed.message_id for outcome in outcomes if outcome.loaded.is_part}
+        lock_messages(self._connection, in_parts)
         plain = [outcome for outcome in outcomes if _is_plain_success(outcome)]
         late = self._record_plain(plain) if plain else set()
         for outcome in outcomes:
@@ -75,12 +77,6 @@ class Recorder:
             {outcome.loaded.claimed.message_id for outcome in outcomes if outcome.loaded.is_secret and _ends(outcome)},
         )
         return self._ended(outcomes)
-
-    def _lock_messages(self, message_ids: Collection[UUID]) -> None:
-        """Of the parts of a message that end at the same time the last one shall see the ends of the others."""
-        if message_ids:
-            rows = select(Message.id).where(Message.id.in_(message_ids)).order_by(Message.id)
-            self._connection.execute(rows.with_for_update(key_share=True)).all()
 
     def _record_plain(self, outcomes: Sequence[Outcome]) -> set[int]:
         """One change of all that were simply sent; returns the ids of those whose lease was lost."""

@@ -1,13 +1,25 @@
-"""Changes of several deliveries lock them in one order, by id, so that no two transactions wait for each other.
+"""The order in which transactions lock rows, so that no two of them wait for each other.
 
+First a connection, then its way out (`pausing.lock`), then messages, then deliveries, several of one kind by their ids.
 PostgreSQL ends one of two that do ("deadlock detected"), a second after they met. SQLite has one writer at a time.
 """
 
 from __future__ import annotations
 
-from sqlalchemy import ColumnElement, TextClause, select
+from collections.abc import Collection
+from uuid import UUID
 
-from portal.outbox.models import Delivery
+from sqlalchemy import ColumnElement, TextClause, select
+from sqlalchemy.engine import Connection
+
+from portal.outbox.models import Delivery, Message
+
+
+def lock_messages(connection: Connection, message_ids: Collection[UUID]) -> None:
+    """Of the parts of a message that end at the same time the last one shall see the ends of the others."""
+    if message_ids:
+        rows = select(Message.id).where(Message.id.in_(message_ids)).order_by(Message.id)
+        connection.execute(rows.with_for_update(key_share=True)).all()
 
 
 def locked(*conditions: ColumnElement[bool] | TextClause, skips_locked: bool = False) -> ColumnElement[bool]:

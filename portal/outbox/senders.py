@@ -8,7 +8,8 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 from portal.outbox.claim import release
-from portal.outbox.ledger import PASSING, Ledger, shows_that_it_works
+from portal.outbox.findings import shows_that_it_works
+from portal.outbox.ledger import PASSING, Ledger
 from portal.outbox.lines import Line, concerns_others
 from portal.outbox.outcomes import Outcome
 from portal.outbox.pool import Batch, Pool

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import timedelta
 from typing import Any
@@ -14,6 +14,7 @@ from uuid import UUID
 import pytest
 from sqlalchemy import insert, select, text, update
 from sqlalchemy.engine import Connection
+from sqlalchemy.orm import Session
 
 from portal.outbox import bodies, claim, commands, pausing, slices
 from portal.outbox.dispatcher import Dispatcher
@@ -28,7 +29,7 @@ from tests.outbox.scripted import MAIN, report, way_out
 
 pytestmark = ON_POSTGRESQL
 
-ADA, BOB = "ada@contoso.test", "bob@contoso.test"
+ADA, BOB, EVE = "ada@contoso.test", "bob@contoso.test", "eve@contoso.test"
 NOT_YOU = SenderRefused(Step.SENDER, code="microsoft.send_as_denied", reply=Reply(550, "SendAsDenied", "5.7.60"))
 OTHERS_COME_WITHIN = 0.5  # seconds; two that wait for each other are found out after one
 LATER = NOW + timedelta(minutes=2)
@@ -138,13 +139,18 @@ def test_whoever_saves_a_connection_waits_for_the_worker_that_pauses_its_senders
     sender = with_slice_in_hand(outbox)
     with outbox.writing() as connection:
         pause(connection, ADA, BOB)
-    meeting = Meeting()
-    monkeypatch.setattr(pausing, "_store", meeting.after_first(pausing._store))
-    resume = meeting.after_first(lambda: outbox.in_session(lambda session: pausing.resume(session, MAIN)))
+    pauses, has_paused_one = pausing._store, threading.Event()
+
+    def slowly(connection: Connection, connection_id: UUID, noted: Pause) -> None:
+        pauses(connection, connection_id, noted)
+        has_paused_one.set()
+        time.sleep(OTHERS_COME_WITHIN)
+
+    monkeypatch.setattr(pausing, "_store", slowly)
 
     settled = threads.submit(sender.settle)
-    time.sleep(OTHERS_COME_WITHIN / 2)
-    resumed = threads.submit(resume)
+    assert has_paused_one.wait(10)
+    resumed = threads.submit(outbox.in_session, lambda session: pausing.resume(session, MAIN))
     settled.result(10)
     resumed.result(10)
 
@@ -184,6 +190,51 @@ def test_what_is_being_written_holds_up_no_refusal(outbox: Outbox, threads: Thre
     assert [row.due_at in probe_at for row in outbox.deliveries()] == [True, False]
 
 
+def test_what_is_being_written_holds_up_nobody_who_lifts_a_pause(outbox: Outbox, threads: ThreadPoolExecutor) -> None:
+    ids = from_each(outbox, ADA, ADA)
+    outbox.send(at=LATER)
+    probe_at = {row.due_at for row in outbox.deliveries()}
+
+    with outbox.writing() as other:
+        other.execute(update(Delivery).where(Delivery.id == ids[0]).values(size=Delivery.size))
+        threads.submit(outbox.in_session, lambda session: pausing.resume(session, MAIN)).result(5)
+
+    assert len(probe_at) == 1
+    assert [row.due_at in probe_at for row in outbox.deliveries()] == [True, False]
+
+
+def test_whoever_writes_down_a_refusal_has_the_way_out_before_any_delivery(
+    outbox: Outbox, threads: ThreadPoolExecutor
+) -> None:
+    """Others have the way out, too, as they wait for deliveries."""
+    [id] = from_each(outbox, ADA)
+    sender = with_slice_in_hand(outbox)
+
+    with outbox.writing() as other:
+        pausing.lock(other, MAIN)
+        settled = threads.submit(sender.settle)
+        until(lambda: someone_waits(outbox))
+        free = locked_at_once(outbox, [id])
+    settled.result(10)
+
+    assert free == [id]
+    assert outbox.states() == ["deferred"]
+
+
+def test_what_was_simply_sent_waits_for_nobody_who_notes_refusals(outbox: Outbox, threads: ThreadPoolExecutor) -> None:
+    with outbox.writing() as connection:
+        pause(connection, ADA)
+    outbox.add(mail_from=EVE)
+    sender = with_slice_in_hand(outbox)
+
+    with outbox.writing() as other:
+        pausing.lock(other, MAIN)
+        threads.submit(sender.settle).result(5)
+
+    assert outbox.states() == ["sent"]
+    assert paused_senders(outbox) == {ADA}
+
+
 @pytest.mark.parametrize("change", ["release", "put_off", "cancel"])
 def test_what_changes_several_deliveries_locks_them_by_their_ids(
     outbox: Outbox, threads: ThreadPoolExecutor, change: str
@@ -207,15 +258,13 @@ def test_what_changes_several_deliveries_locks_them_by_their_ids(
                 slices.put_off(connection, ids, owner="us", until=LATER)
 
     with outbox.engine.begin() as other:
-        of = select(Delivery.id).with_for_update(key_share=True, nowait=True)
-        other.execute(of.where(Delivery.id == ids[0]))
+        other.execute(select(Delivery.id).where(Delivery.id == ids[0]).with_for_update(key_share=True))
         changed = threads.submit(act)
-        until(lambda: someone_waits(outbox, changed))
-        with outbox.engine.begin() as third:
-            free = third.scalars(of.where(Delivery.id.in_(ids[1:]))).all()
+        until(lambda: someone_waits(outbox))
+        free = locked_at_once(outbox, ids[1:])
     changed.result(10)
 
-    assert sorted(free) == ids[1:]
+    assert free == ids[1:]
     assert {row.lease_owner for row in outbox.deliveries()} == {None}
 
 
@@ -237,6 +286,22 @@ def test_the_last_parts_of_a_message_end_at_the_same_time(
     assert outbox.count(MessageBody) == (0 if of_kind else 1)
 
 
+def test_the_last_part_is_cancelled_as_the_one_before_ends(outbox: Outbox, threads: ThreadPoolExecutor) -> None:
+    message_id, _ = in_three_parts(outbox, **SECRET)
+    senders = [with_slice_in_hand(outbox, of_messages=1) for _ in range(2)]
+    senders.pop().settle()
+
+    with Session(outbox.engine) as session:
+        commands.cancel(session, message_id, now=NOW)
+        settled = threads.submit(senders[0].settle)
+        until(lambda: settled.done() or someone_waits(outbox))
+        session.commit()
+    settled.result(10)
+
+    assert sorted(outbox.states()) == ["cancelled", "sent", "sent"]
+    assert outbox.count(MessageBody) == 0
+
+
 def in_three_parts(outbox: Outbox, **of_kind: Any) -> tuple[UUID, list[int]]:
     """A message that was split in three by what its recipients' servers said."""
     message_id = outbox.add(**of_kind)
@@ -248,8 +313,14 @@ def in_three_parts(outbox: Outbox, **of_kind: Any) -> tuple[UUID, list[int]]:
     return message_id, [part.id for part in outbox.deliveries(message_id)]
 
 
-def someone_waits(outbox: Outbox, changed: Future[None]) -> bool:
-    assert not changed.done()
+def locked_at_once(outbox: Outbox, ids: list[int]) -> list[int]:
+    """They are let go again. Raises OperationalError where another transaction has one of them."""
+    of_these = select(Delivery.id).where(Delivery.id.in_(ids)).order_by(Delivery.id)
+    with outbox.engine.begin() as connection:
+        return list(connection.scalars(of_these.with_for_update(key_share=True, nowait=True)))
+
+
+def someone_waits(outbox: Outbox) -> bool:
     with outbox.engine.connect() as connection:
         waiting = (
             "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"

@@ -11,11 +11,9 @@ import pytest
 from sqlalchemy import update
 from sqlalchemy.exc import OperationalError
 
-from portal.outbox import claim, recovery
-from portal.outbox.leases import HeldLeases, ticks
+from portal.outbox import claim, dispatcher, leases, ledger, recovery, worker
 from portal.outbox.models import Delivery
 from portal.outbox.settings import Surroundings
-from portal.outbox.worker import Worker
 from tests.outbox.conftest import NOW, ON_POSTGRESQL, Outbox, fails_once
 
 LEASE = timedelta(seconds=60)
@@ -24,29 +22,26 @@ LEASE = timedelta(seconds=60)
 class Claimer:
     """A worker that stands still, with the leases of what waits; `sweep` is what it does every few seconds."""
 
-    def __init__(self, outbox: Outbox) -> None:
-        self._now = NOW
+    def __init__(self, outbox: Outbox, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._now, self._ticks = NOW, 1000.0
+        for module in (leases, ledger, dispatcher, worker):
+            monkeypatch.setattr(module, "ticks", lambda: self._ticks)
         surroundings = Surroundings(
             box=outbox.box, ways_out=outbox.world.ways_out, open_transport=outbox.world.open_transport
         )
         settings = outbox.with_settings(clock=lambda: self._now, lease=LEASE)
-        self._worker = Worker(outbox.engine, surroundings, settings, jobs=(), stop=threading.Event())
+        self._worker = worker.Worker(outbox.engine, surroundings, settings, jobs=(), stop=threading.Event())
         self._worker._dispatcher.dispatch()
 
     def sweep(self) -> None:
         self._worker._sweep()
 
     def after(self, passed: timedelta) -> None:
-        """As if that much time had passed since the leases were taken."""
         self._now += passed
-        self._leases.take(self._leases.all(), since=ticks() - passed.total_seconds())
+        self._ticks += passed.total_seconds()
 
-    def seconds_left(self) -> dict[int, int]:
-        return {id: round(end - ticks()) for id, end in sorted(self._leases._ends.items())}
-
-    @property
-    def _leases(self) -> HeldLeases:
-        return self._worker._ledger.leases
+    def seconds_left(self) -> dict[int, float]:
+        return {id: end - self._ticks for id, end in sorted(self._worker._ledger.leases._ends.items())}
 
 
 @pytest.fixture
@@ -55,8 +50,8 @@ def ids(outbox: Outbox) -> list[int]:
 
 
 @pytest.fixture
-def claimer(outbox: Outbox, ids: list[int]) -> Claimer:
-    return Claimer(outbox)
+def claimer(outbox: Outbox, ids: list[int], monkeypatch: pytest.MonkeyPatch) -> Claimer:
+    return Claimer(outbox, monkeypatch)
 
 
 def test_a_lease_is_renewed_once_a_third_of_it_has_passed(outbox: Outbox, ids: list[int], claimer: Claimer) -> None:
@@ -64,7 +59,7 @@ def test_a_lease_is_renewed_once_a_third_of_it_has_passed(outbox: Outbox, ids: l
     claimer.after(LEASE / 4)
     claimer.sweep()
     soon, soon_written = claimer.seconds_left(), outbox.deliveries()[0].lease_until
-    claimer.after(LEASE / 2)
+    claimer.after(LEASE / 4)
     claimer.sweep()
 
     assert soon == dict.fromkeys(ids, 45)
