@@ -21,17 +21,17 @@ def test_portal_run_starts_the_relay_again_when_it_dies_and_ends_it_with_the_oth
     running = Running(tmp_path, PORTAL_RELAY_BIND=f"starttls://127.0.0.1:{port}")
     try:
         family = running.wait_until_ready()
-        until(lambda: is_listening(port))
+        until(lambda: is_listening(port), 30)
         (relay,) = [pid for pid in family if b"\0relay\0" in Path(f"/proc/{pid}/cmdline").read_bytes()]
 
         os.kill(relay, signal.SIGKILL)
         until(lambda: not is_alive(relay))
-        until(lambda: is_listening(port))
+        until(lambda: is_listening(port), 30)
         with smtplib.SMTP("127.0.0.1", port, timeout=20) as smtp:
             offered = smtp.ehlo()
         family = descendants(running.process.pid)
         running.process.send_signal(signal.SIGINT)
-        status = running.process.wait(90)
+        status = running.process.wait(40)
 
         assert offered[0] == 250
         assert re.match(rb"\[127\.0\.0\.1\]\nENHANCEDSTATUSCODES\n", offered[1])

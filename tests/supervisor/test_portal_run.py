@@ -76,8 +76,8 @@ class Running:
 
     def wait_until_ready(self) -> list[int]:
         """Its processes: those of web and worker, and granian's own."""
-        until(lambda: "Mail Portal is at" in self.said() or self.process.poll() is not None)
-        until(lambda: status_of(f"{self.url}/readyz") == 200)
+        until(lambda: "Mail Portal is at" in self.said() or self.process.poll() is not None, 30)
+        until(lambda: status_of(f"{self.url}/readyz") == 200, 30)
         return descendants(self.process.pid)
 
 
