@@ -186,15 +186,8 @@ def _lift(connection: Connection, connection_id: UUID, *conditions: ColumnElemen
     )
     queued_at = select(Message.created_at).where(Message.id == Delivery.message_id).scalar_subquery()
     for sender, probe_at in lifted.all():
-        connection.execute(
-            update(Delivery)
-            .where(
-                locked(
-                    IS_WAITING, IS_UNFINISHED, _may_come_from(sender), Delivery.due_at == probe_at, skips_locked=True
-                )
-            )
-            .values(due_at=queued_at)
-        )
+        those = _waiting_from(sender, Delivery.due_at == probe_at)
+        connection.execute(update(Delivery).where(those).values(due_at=queued_at))
 
 
 def _wait_for_probe(
@@ -212,13 +205,17 @@ def _wait_for_probe(
     waits = [and_(_was_refused(connection_id, error), Delivery.due_at.not_in(probes))]
     if former_probe_at is not None:
         waits.append(Delivery.due_at == former_probe_at)
-    those = locked(IS_WAITING, IS_UNFINISHED, _may_come_from(pause.sender), or_(*waits), skips_locked=True)
+    those = _waiting_from(pause.sender, or_(*waits))
     connection.execute(update(Delivery).where(those).values(due_at=pause.next_probe_at))
 
 
-def _may_come_from(sender: str) -> ColumnElement[bool]:
-    """A delivery without a sender has the way out's own, which may be any."""
-    return or_(Delivery.sender == sender, Delivery.sender.is_(None))
+def _waiting_from(sender: str, which: ColumnElement[bool]) -> ColumnElement[bool]:
+    """Those of the waiting deliveries that may be the sender's, but for what others are writing at this moment.
+
+    A delivery without a sender has the way out's own, which may be any.
+    """
+    may_be_theirs = or_(Delivery.sender == sender, Delivery.sender.is_(None))
+    return locked(IS_WAITING, IS_UNFINISHED, may_be_theirs, which, skips_locked=True)
 
 
 def _was_refused(connection_id: UUID, error: TransportError) -> ColumnElement[bool]:

@@ -1,7 +1,7 @@
 """The order in which transactions lock rows, so that no two of them wait for each other.
 
 First a connection, then its way out (`pausing.lock`), then messages, then deliveries, several of one kind by their ids.
-PostgreSQL ends one of two that do ("deadlock detected"), a second after they met. SQLite has one writer at a time.
+Of two that did, PostgreSQL would end one after a second ("deadlock detected"). SQLite has one writer at a time.
 """
 
 from __future__ import annotations

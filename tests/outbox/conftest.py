@@ -164,13 +164,17 @@ class Outbox:
 
     def ledger(self, **changes: Any) -> Ledger:
         """A worker's, without the worker."""
-        surroundings = Surroundings(
+        return Ledger(self.engine, self.surroundings(), self.with_settings(**changes))
+
+    def surroundings(self) -> Surroundings:
+        """What a worker has to do with; what it tells is in `paused` and `ended`."""
+        return Surroundings(
             box=self.box,
             ways_out=self.world.ways_out,
             open_transport=self.world.open_transport,
+            on_paused=lambda _id, pause, _now: self.paused.append(pause),
             on_end_state=lambda message_id, state, _now: self.ended.append((message_id, state)),
         )
-        return Ledger(self.engine, surroundings, self.with_settings(**changes))
 
     def add_in(self, session: Session, **changes: Any) -> uuid.UUID:
         return add(session, prepared(**changes), box=self.box)
@@ -197,15 +201,8 @@ class Outbox:
     def send(self, at: datetime = NOW) -> None:
         """Send what is due at that moment. A script may move `clock` on while it sends."""
         self.clock = at
-        surroundings = Surroundings(
-            box=self.box,
-            ways_out=self.world.ways_out,
-            open_transport=self.world.open_transport,
-            on_paused=lambda _id, pause, _now: self.paused.append(pause),
-            on_end_state=lambda message_id, state, _now: self.ended.append((message_id, state)),
-        )
         settings = replace(self.settings, clock=lambda: self.clock, senders=1)
-        worker.Worker(self.engine, surroundings, settings, jobs=(), stop=threading.Event()).drain()
+        worker.Worker(self.engine, self.surroundings(), settings, jobs=(), stop=threading.Event()).drain()
 
     def deliveries(self, message_id: uuid.UUID | None = None) -> list[Row[Any]]:
         query = select(Delivery.__table__).order_by(Delivery.id)

@@ -22,7 +22,9 @@ from portal.transports import (
     OutgoingMessage,
     RecipientResult,
     Reply,
+    SenderRefused,
     SendReport,
+    Step,
     Transport,
     Verdict,
 )
@@ -176,6 +178,7 @@ class _NonBlockingConversation(_Conversation):
             self._theirs.close()
 
 
+NOT_YOU = SenderRefused(Step.SENDER, code="microsoft.send_as_denied", reply=Reply(550, "SendAsDenied", "5.7.60"))
 MAIN = UUID("00000000-0000-0000-0000-00000000000a")
 OTHER = UUID("00000000-0000-0000-0000-00000000000b")
 

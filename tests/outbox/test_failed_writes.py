@@ -15,14 +15,13 @@ from portal.outbox.ledger import Ledger
 from portal.outbox.lines import Line
 from portal.outbox.prepared import WaysOut
 from portal.outbox.senders import Sender
-from portal.transports import Abandoned, OutgoingMessage, Reply, SenderRefused, SendReport, Step
+from portal.transports import Abandoned, OutgoingMessage, SendReport
 from portal.wording import N_
 from tests.outbox.conftest import NOW, TEST, Outbox, StartWorker, fails_once, until
-from tests.outbox.scripted import OTHER, report, way_out
+from tests.outbox.scripted import NOT_YOU, OTHER, report, way_out
 
 SHOP = "shop@contoso.test"
 LEASE = timedelta(seconds=1)
-NOT_YOU = SenderRefused(Step.SENDER, code="microsoft.send_as_denied", reply=Reply(550, "SendAsDenied", "5.7.60"))
 
 
 def slowly(message: OutgoingMessage, may_proceed: Callable[[], bool]) -> SendReport:

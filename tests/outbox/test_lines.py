@@ -201,11 +201,7 @@ def test_a_fault_of_one_line_is_written_down_at_once(
 
 
 def test_without_a_thread_to_be_had_the_line_is_waited_on(
-    outbox: Outbox,
-    server: SMTPServer,
-    start_worker: StartWorker,
-    threads: Threads,
-    refused: list[SenderThread],
+    outbox: Outbox, server: SMTPServer, start_worker: StartWorker, threads: Threads, refused: list[SenderThread]
 ) -> None:
     """Nothing is lost or sent twice for it."""
     add(outbox, 1500)
@@ -219,11 +215,7 @@ def test_without_a_thread_to_be_had_the_line_is_waited_on(
 
 
 def test_without_a_thread_to_be_had_a_line_that_hangs_runs_out_of_time(
-    outbox: Outbox,
-    server: SMTPServer,
-    start_worker: StartWorker,
-    threads: Threads,
-    refused: list[SenderThread],
+    outbox: Outbox, server: SMTPServer, start_worker: StartWorker, threads: Threads, refused: list[SenderThread]
 ) -> None:
     """And so does not keep the results of the others from being written down."""
     add(outbox, 150)  # no connection is spent

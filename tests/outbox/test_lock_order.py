@@ -21,16 +21,15 @@ from portal.outbox.dispatcher import Dispatcher
 from portal.outbox.ledger import Ledger
 from portal.outbox.lines import Line
 from portal.outbox.models import Delivery, MessageBody, WayOutRecord
-from portal.outbox.pauses import Cause, Pause
+from portal.outbox.pauses import Pause
 from portal.outbox.senders import Sender
-from portal.transports import Abandoned, OutgoingMessage, Reply, SenderRefused, SendReport, Step
+from portal.transports import Abandoned, OutgoingMessage, SendReport
 from tests.outbox.conftest import NOW, ON_POSTGRESQL, SECRET, Outbox, until
-from tests.outbox.scripted import MAIN, report, way_out
+from tests.outbox.scripted import MAIN, NOT_YOU, report, way_out
 
 pytestmark = ON_POSTGRESQL
 
 ADA, BOB, EVE = "ada@contoso.test", "bob@contoso.test", "eve@contoso.test"
-NOT_YOU = SenderRefused(Step.SENDER, code="microsoft.send_as_denied", reply=Reply(550, "SendAsDenied", "5.7.60"))
 OTHERS_COME_WITHIN = 0.5  # seconds; two that wait for each other are found out after one
 LATER = NOW + timedelta(minutes=2)
 
@@ -161,10 +160,9 @@ def test_two_workers_look_at_the_probes_of_the_same_senders_in_opposite_orders(
     outbox: Outbox, threads: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from_each(outbox, ADA, BOB, BOB, ADA)
-    refusal = Pause(Cause.SENDER, "microsoft.send_as_denied", "sender", "", NOW, NOW + timedelta(minutes=1))
     with outbox.writing() as connection:
         pause(connection, ADA, BOB)
-        connection.execute(update(WayOutRecord).values(next_probe_at=refusal.next_probe_at))
+        connection.execute(update(WayOutRecord).values(next_probe_at=NOW + timedelta(minutes=1)))
     dispatchers = [Dispatcher(ledger(outbox)) for _ in range(2)]
     for dispatcher in dispatchers:
         dispatcher._capacity = lambda _way_out: 2  # type: ignore[method-assign]

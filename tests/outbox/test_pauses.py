@@ -16,14 +16,13 @@ from portal.transports import (
     OutgoingMessage,
     QuotaReached,
     Reply,
-    SenderRefused,
     SendReport,
     Step,
     TransientError,
     TransportError,
 )
 from tests.outbox.conftest import NOW, TEST, Outbox
-from tests.outbox.scripted import MAIN, OTHER, UNCERTAIN, answers, report, way_out
+from tests.outbox.scripted import MAIN, NOT_YOU, OTHER, UNCERTAIN, answers, report, way_out
 
 BAD_PASSWORD = ConnectionFault(
     Step.AUTHENTICATE, code="smtp.bad_credentials", reply=Reply(535, "authentication failed", "5.7.8")
@@ -35,7 +34,6 @@ RATE = QuotaReached(
 )
 GREYLISTED = TransientError(Step.RECIPIENT, code="smtp.greylisted", reply=Reply(451, "later", "4.7.1"))
 BOSS = Mailbox("boss@contoso.test")
-NOT_YOU = SenderRefused(Step.SENDER, code="microsoft.send_as_denied", reply=Reply(550, "SendAsDenied", "5.7.60"))
 
 
 def minutes(count: float) -> timedelta:

@@ -13,7 +13,6 @@ from sqlalchemy.exc import OperationalError
 
 from portal.outbox import claim, dispatcher, leases, ledger, recovery, worker
 from portal.outbox.models import Delivery
-from portal.outbox.settings import Surroundings
 from tests.outbox.conftest import NOW, ON_POSTGRESQL, Outbox, fails_once
 
 LEASE = timedelta(seconds=60)
@@ -26,11 +25,8 @@ class Claimer:
         self._now, self._ticks = NOW, 1000.0
         for module in (leases, ledger, dispatcher, worker):
             monkeypatch.setattr(module, "ticks", lambda: self._ticks)
-        surroundings = Surroundings(
-            box=outbox.box, ways_out=outbox.world.ways_out, open_transport=outbox.world.open_transport
-        )
         settings = outbox.with_settings(clock=lambda: self._now, lease=LEASE)
-        self._worker = worker.Worker(outbox.engine, surroundings, settings, jobs=(), stop=threading.Event())
+        self._worker = worker.Worker(outbox.engine, outbox.surroundings(), settings, jobs=(), stop=threading.Event())
         self._worker._dispatcher.dispatch()
 
     def sweep(self) -> None:
